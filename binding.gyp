@@ -1,0 +1,28 @@
+# The two addons. `credentials` may change ids and is loaded by jacamar-auth only; `lock` is built apart,
+# so that the program of the job's user carries no such code. Launchers and native tests: native/CMakeLists.txt.
+{
+  'target_defaults': {
+    'include_dirs': ['native/support'],
+    'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS', '_GNU_SOURCE'],
+    # Exceptions are for the adapters, which turn them into JavaScript errors; the core throws none.
+    'cflags!': ['-fno-exceptions', '-O3'],
+    'cflags_cc!': ['-fno-exceptions', '-std=gnu++20'],
+    'cflags_cc': [
+      '-std=c++20', '-fexceptions', '-O2', '-g', '-isystem', '<(module_root_dir)/node_modules/node-addon-api',
+      '-fvisibility=hidden', '-fvisibility-inlines-hidden', '-fstack-protector-strong', '-fstack-clash-protection',
+      '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2', '-fcf-protection', '-ffile-prefix-map=<(module_root_dir)=.',
+      '-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Wconversion', '-Wnon-virtual-dtor', '-Werror',
+    ],
+    'ldflags': ['-Wl,-z,relro,-z,now,-z,noexecstack'],
+  },
+  'targets': [
+    {
+      'target_name': 'credentials',
+      'sources': [
+        'native/credentials/account.cc', 'native/credentials/drop.cc', 'native/credentials/launch.cc',
+        'native/credentials/syslog.cc', 'native/credentials/addon.cc', 'native/support/older_runtime.cc',
+      ],
+    },
+    { 'target_name': 'lock', 'sources': ['native/lock/addon.cc'] },
+  ],
+}

@@ -1,0 +1,189 @@
+// bin/jacamar-auth, bin/jacamar and bin/jacamar-admin: one source, the role compiled in. Makes the process
+// fit for a runtime that trusts its surroundings (descriptors, environment, signals), makes sure that the
+// runtime beside it is ours, and executes that. Static, so that no LD_ variable reaches it.
+//
+// The check of owners keeps a hard link of a jacamar-auth that bears capabilities from starting somebody
+// else's runtime with them: the link's path leads through directories that are not root's.
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../support/descriptors.hh"
+
+namespace {
+
+using std::string_view;
+
+constexpr string_view role = JACAMAR_ROLE;
+
+/// System failure in the runner's words: a refusal here is never the job's fault.
+[[noreturn]] void refuse(const std::string& path, const std::string& rule) {
+  const char* wanted = std::getenv("SYSTEM_FAILURE_EXIT_CODE");
+  const long status = wanted == nullptr ? 0 : std::strtol(wanted, nullptr, 10);
+  dprintf(2, "%s: %s: %s\n", role.data(), path.c_str(), rule.c_str());
+  _exit(status >= 1 && status <= 255 ? static_cast<int>(status) : 2);
+}
+
+[[noreturn]] void refuse(const std::string& path) { refuse(path, std::strerror(errno)); }
+
+void mend_descriptors() {
+  for (int wanted = 0; wanted < 3; ++wanted) {
+    if (fcntl(wanted, F_GETFD) < 0 && open("/dev/null", O_RDWR) != wanted) refuse("/dev/null");
+  }
+  if (!jacamar::close_all_but({-1, -1})) refuse("/proc/self/fd");
+}
+
+void mend_signals() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int number = 1; number < _NSIG; ++number) sigaction(number, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// The runner's side of the contract for every role. Of the caller's own variables the unprivileged programs
+// keep what a login shell or a terminal needs. PATH is fixed for all three: jobs get theirs from the login
+// shell, and root's PATH decides nothing in a tool that root runs.
+constexpr std::array<string_view, 4> contract{"BUILD_FAILURE_EXIT_CODE", "SYSTEM_FAILURE_EXIT_CODE",
+                                              "BUILD_EXIT_CODE_FILE", "JOB_RESPONSE_FILE"};
+constexpr std::array<string_view, 2> prefixes{"CUSTOM_ENV_", "JACAMAR_CI_"};
+constexpr std::array<string_view, 4> of_account{"HOME", "USER", "LOGNAME", "SHELL"};
+constexpr std::array<string_view, 6> of_terminal{"HOME", "USER", "LOGNAME", "TERM", "NO_COLOR", "COLUMNS"};
+
+[[nodiscard]] bool passes(string_view entry) {
+  const auto end = entry.find('=');
+  if (end == string_view::npos) return false;
+  const auto name = entry.substr(0, end);
+  const auto lists = [name](const auto& names) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  if (lists(contract)) return true;
+  if (role == "jacamar" && lists(of_account)) return true;
+  if (role == "jacamar-admin" && lists(of_terminal)) return true;
+  return std::any_of(prefixes.begin(), prefixes.end(), [name](string_view prefix) { return name.starts_with(prefix); });
+}
+
+[[nodiscard]] std::vector<char*> clean_environment(char** entries) {
+  static std::array<char, 66> path{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  static std::array<char, 13> language{"LANG=C.UTF-8"};
+  std::vector<char*> kept{path.data(), language.data()};
+  for (; *entries != nullptr; ++entries) {
+    if (passes(*entries)) kept.push_back(*entries);
+  }
+  kept.push_back(nullptr);
+  return kept;
+}
+
+using CapabilityWords = std::array<__user_cap_data_struct, 2>;
+
+[[nodiscard]] CapabilityWords read_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  CapabilityWords words{};
+  if (syscall(SYS_capget, &header, words.data()) != 0) refuse("capget");
+  return words;
+}
+
+/// An ordinary user without any privilege may run his own build: he gains nothing by it.
+[[nodiscard]] bool unprivileged(const CapabilityWords& words) {
+  return geteuid() != 0 && getuid() != 0 && getauxval(AT_SECURE) == 0 && (words[0].permitted | words[1].permitted) == 0;
+}
+
+void check_trust(const struct stat& status, const std::string& path, bool own_too) {
+  if (status.st_uid != 0 && !(own_too && status.st_uid == geteuid())) refuse(path, "must be owned by root");
+  const bool open_to_others = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+  const bool sticky = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0 && status.st_uid == 0;
+  if (open_to_others && !sticky) refuse(path, "must not be writable by group or others");
+}
+
+/// Each directory from / down, on open descriptors, through no symbolic link.
+void check_path(const std::string& path, bool own_too) {
+  int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  for (std::size_t begin = 1;;) {
+    struct stat status {};
+    const std::string so_far = path.substr(0, begin == 1 ? 1 : begin - 1);
+    if (at < 0 || fstat(at, &status) != 0) refuse(so_far);
+    check_trust(status, so_far, own_too);
+    const bool last = begin > path.size();
+    if (!(last ? S_ISREG(status.st_mode) : S_ISDIR(status.st_mode))) {
+      refuse(so_far, last ? "must be a regular file" : "must be a directory, not a link");
+    }
+    if (last) break;
+    const auto end = std::min(path.find('/', begin), path.size());
+    const int next = openat(at, path.substr(begin, end - begin).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    const int error = errno;
+    close(at);
+    errno = error;
+    at = next;
+    begin = end + 1;
+  }
+  close(at);
+}
+
+/// <prefix> of <prefix>/bin/<role>, from the kernel and not from argv[0].
+[[nodiscard]] std::string find_prefix() {
+  std::array<char, PATH_MAX> buffer{};
+  const ssize_t length = readlink("/proc/self/exe", buffer.data(), buffer.size());
+  if (length <= 0) refuse("/proc/self/exe");
+  const std::string self(buffer.data(), static_cast<std::size_t>(length));
+  const std::string tail = "/bin/" + std::string(role);
+  if (!self.ends_with(tail)) refuse(self, "must be installed as <prefix>" + tail);
+  return self.substr(0, self.size() - tail.size());
+}
+
+/// With file capabilities on this launcher the runtime gets exactly these two, by way of the ambient set;
+/// whatever else a service manager left there goes. Root keeps what it has.
+void pass_capabilities(CapabilityWords words) {
+  if (geteuid() == 0) return;
+  constexpr std::uint32_t wanted = 1U << CAP_SETUID | 1U << CAP_SETGID;
+  const bool raise = role == "jacamar-auth" && (words[0].permitted & wanted) == wanted;
+  words[0].inheritable = raise ? wanted : 0;
+  words[1].inheritable = 0;
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  bool done =
+      prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 && syscall(SYS_capset, &header, words.data()) == 0;
+  if (raise) {
+    done = done && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) == 0 &&
+           prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETGID, 0, 0) == 0;
+  }
+  if (!done) refuse("capabilities");
+}
+
+}  // namespace
+
+int main(int argc, char** argv, char** environment) {
+  mend_descriptors();
+  mend_signals();
+  umask(077);
+  if (argc < 1 || argv[0] == nullptr) refuse("argument list", "must not be empty");
+  const auto words = read_capabilities();
+  const bool own_too = unprivileged(words);
+  const std::string prefix = find_prefix();
+  std::string self = prefix + "/bin/" + std::string(role);
+  const std::string runtime = prefix + "/libexec/jacamar-runtime";
+  check_path(self, own_too);
+  check_path(runtime, own_too);
+  check_path(prefix + "/lib/lock.node", own_too);
+  if (role != "jacamar") check_path(prefix + "/lib/credentials.node", own_too);
+  pass_capabilities(words);
+  argv[0] = self.data();
+  auto kept = clean_environment(environment);
+  execve(runtime.c_str(), argv, kept.data());
+  refuse(runtime);
+}

@@ -1,0 +1,64 @@
+// The command line that both programs share: one sub-command per driver stage, with the runner's arguments.
+
+import { Command, CommanderError } from 'commander';
+import type { DriverStage } from './custom-executor.ts';
+import { versionText } from './version.ts';
+
+/** What the runner asked for. */
+export interface StageCall {
+  readonly stage: DriverStage;
+  readonly configurationPath?: string | undefined;
+  readonly scriptPath?: string | undefined;
+  readonly runStage?: string | undefined;
+}
+
+/** A program whose usage errors are exceptions, so that the exit code stays ours. */
+export function createProgram(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .version(versionText(), '-v, --version', 'print version, commit and runtime')
+    .helpOption('-h, --help', 'explain the command line')
+    .showHelpAfterError('(add --help for the whole command line)')
+    .exitOverride();
+}
+
+/** Adds the four stages; `act` gets the call of whichever the runner named. */
+export function addStages(program: Command, act: (call: StageCall) => void): Command {
+  const configuration = ['--configuration <file>', 'TOML file of this deployment'] as const;
+  stage(program, 'config', 'authorize the job and tell the runner its directories')
+    .requiredOption(...configuration)
+    .action((options) => act({ stage: 'config', configurationPath: options.configuration }));
+  stage(program, 'prepare', "check the job's directories and say where it will run").action(() =>
+    act({ stage: 'prepare' }),
+  );
+  stage(program, 'run', 'run one script of the job')
+    .argument('<script>', 'path of the script, as the runner wrote it')
+    .argument('<run stage>', 'name of the run stage, such as get_sources or build_script')
+    .action((scriptPath, runStage) => act({ stage: 'run', scriptPath, runStage }));
+  stage(program, 'cleanup', 'remove what the job left; works without the other stages, and twice')
+    .requiredOption(...configuration)
+    .action((options) => act({ stage: 'cleanup', configurationPath: options.configuration }));
+  return program;
+}
+
+function stage(program: Command, name: DriverStage, description: string): Command {
+  return program.command(name).description(description).allowExcessArguments(false);
+}
+
+/**
+ * Reads the command line.
+ * @returns the exit code when there is nothing more to do: 0 after help or version, else `usageError`
+ */
+export async function readCommandLine(
+  program: Command,
+  argv: readonly string[],
+  usageError: number,
+): Promise<number | undefined> {
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : usageError;
+  }
+}

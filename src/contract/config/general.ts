@@ -1,0 +1,149 @@
+// The [general] table: what both programs need to know about a job's surroundings.
+
+import { key, table } from './table.ts';
+import * as value from './value.ts';
+
+export const general = table({
+  description: 'Where and how jobs run.',
+  keys: {
+    executor: key(
+      'executor',
+      value.choice('shell', 'slurm', 'sbatch', 'flux', 'pbs', 'lsf', 'bsub', 'cobalt', 'qsub'),
+      {
+        required: true,
+        status: { later: 'batch executors', works: ['shell'] },
+        description:
+          'What runs the scripts of a job: a login shell on this host, or a batch scheduler. `sbatch` means `slurm`, `bsub` means `lsf`, `qsub` means `cobalt`.',
+        history: 'Upstream gives `cobalt` and `lsf` no new features.',
+      },
+    ),
+    dataDir: key('data_dir', value.dataDirectory, {
+      required: true,
+      status: 'works',
+      description:
+        'Directory under which everything of a job is kept; absolute, or starting with `$HOME` or `~` of the account, `$USER` being its name.',
+    }),
+    retainLogs: key('retain_logs', value.flag, {
+      default: false,
+      status: 'works',
+      description:
+        'Keeps the files that executor and scheduler made, which are otherwise removed when the job is over.',
+    }),
+    customBuildDir: key('custom_build_dir', value.flag, {
+      default: false,
+      status: { later: 'builds directories chosen by the user' },
+      description:
+        'Lets a job move its builds directory with the variable `CUSTOM_CI_BUILDS_DIR`; cannot be combined with `auth.root_dir_creation`.',
+    }),
+    name: key('name', value.line, {
+      status: 'works',
+      description: 'Label of this installation in the system log, to tell several apart.',
+      example: 'login nodes',
+    }),
+    killTimeoutMs: key('kill_timeout', value.duration({ min: '1ms' }), {
+      default: '120s',
+      status: 'works',
+      description: 'How long a terminated job may take to end by itself before it is killed.',
+      history: 'Upstream merge request 71.',
+    }),
+    shellPath: key('shell_path', value.absolutePath, {
+      status: 'works',
+      description: 'The Bash that runs job scripts; without it, the one found in the system directories.',
+      example: '/usr/bin/bash',
+    }),
+    jobMessage: key('job_message', value.message, {
+      status: 'works',
+      description: 'Text that every job log shows when the job is prepared.',
+      history: 'Upstream merge request 216.',
+      example: 'Questions about this runner: hpc-support@example.com',
+    }),
+    gitlabServer: key('gitlab_server', value.serverUrl, {
+      status: 'works',
+      description:
+        'The GitLab server whose tokens count, with its path if it has one; without it, the server named in the job response file.',
+      example: 'https://gitlab.example.com',
+    }),
+    tlsCaFile: key('tls-ca-file', value.absolutePath, {
+      status: 'works',
+      description:
+        'Certificates (PEM) to trust for HTTPS to the server, instead of those of the system; its owner and mode have to be safe.',
+      history:
+        "Spelled with hyphens like the runner's own key, so that the line can be copied (upstream merge request 265).",
+      example: '/etc/gitlab-runner/certs/ca.pem',
+    }),
+    unrestrictedCmdLine: key('unrestricted_cmd_line', value.flag, {
+      default: false,
+      status: 'works',
+      description:
+        'Lets scripts of the runner use tokens on command lines. Hiding them is not implemented yet, so that both values mean the same today.',
+    }),
+    staticBuildsDir: key('static_builds_dir', value.flag, {
+      default: false,
+      status: { later: 'static builds directories' },
+      description: 'Gives every job a directory of its own below `static`, which outlives the job.',
+    }),
+    staticMinDays: key('static_min_days', value.integer({ min: 0 }), {
+      default: 7,
+      status: { later: 'static builds directories' },
+      description: 'Days before a static directory may be removed when a job is cleaned up; 0 keeps them for ever.',
+    }),
+    groupPermissions: key('group_permissions', value.flag, {
+      default: false,
+      status: { later: 'directories readable by a group' },
+      description: 'Makes data directories with mode 0750 instead of 0700.',
+    }),
+    jwtEnvVariable: key('jwt_env_variable', value.variableName, {
+      default: 'CI_JOB_JWT',
+      status: 'works',
+      description: 'CI variable in which the job carries its ID token (`id_tokens` in `.gitlab-ci.yml`).',
+      history: 'Upstream 0.15.',
+    }),
+    setStackSize: key('set_stack_size', value.flag, {
+      default: false,
+      status: { later: 'limits' },
+      description:
+        "Raises the stack limit to the hard limit, for systems that reset it when capabilities are used; `LimitSTACK=` in the runner's unit does the same.",
+    }),
+    userBashEnv: key('user_bash_env', value.environment, {
+      default: [],
+      status: 'works',
+      description: 'Variables given to the login shell that runs the scripts of a job.',
+      history: 'Upstream merge request 556.',
+      example: ['LMOD_ADMIN_FILE=none'],
+    }),
+    limitBuildDir: key('limit_build_dir', value.flag, {
+      default: false,
+      status: 'works',
+      description: 'Lets jobs claim numbered builds directories by lock, so that several runners share few of them.',
+      history: 'Called `ff_limit_build_dir` while in development (upstream merge request 458).',
+    }),
+    maxBuildDir: key('max_build_dir', value.integer({ min: 0 }), {
+      default: 0,
+      status: { later: 'removal of builds directories' },
+      description: 'Builds directories that may stay behind, with `limit_build_dir`; 0 sets no limit.',
+    }),
+    uncapBuildDirCleanup: key('uncap_build_dir_cleanup', value.flag, {
+      default: false,
+      status: { later: 'removal of builds directories' },
+      description: 'Lets one job remove more than one surplus builds directory.',
+    }),
+    fileLockDebug: key('file_lock_debug', value.flag, {
+      default: false,
+      status: { later: 'a log of locks' },
+      description:
+        'Writes what happens to the locks of builds directories into a file of the user, which is never removed.',
+    }),
+    userEnabledLimit: key('user_enabled_limit', value.flag, {
+      default: false,
+      status: { later: 'a choice by the user' },
+      description: 'Restricts `limit_build_dir` to jobs that set `JACAMAR_LIMITED_DIR` to 1.',
+    }),
+    keepProcesses: key('keep_processes', value.flag, {
+      default: false,
+      origin: 'ours',
+      status: { later: 'processes that outlive a stage' },
+      description:
+        'Leaves alone the processes that a script started and did not end; otherwise they are ended with the stage.',
+    }),
+  },
+});

@@ -1,0 +1,98 @@
+// What jacamar-auth hands to jacamar, and what jacamar reports back, over one inherited channel (its
+// standard input, a socket pair): neither argv nor environment, both of which others can read. Each side
+// parses the other's words as foreign data: jacamar runs as the user, who may write anything to the channel.
+
+import * as v from 'valibot';
+import { DRIVER_STAGES } from './custom-executor.ts';
+
+/** Changes whenever the two programs would misunderstand each other. */
+const PROTOCOL = 1;
+
+/** Set for jacamar when its standard input is the channel; absent when a person or a runner started it. */
+export const HANDOFF_VARIABLE = 'JACAMAR_CI_HANDOFF';
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const handoffSchema = v.strictObject({
+  protocol: v.literal(PROTOCOL),
+  stage: v.picklist(DRIVER_STAGES),
+  runStage: v.optional(v.string()),
+  job: v.strictObject({
+    id: count,
+    server: v.string(),
+    projectPath: v.string(),
+    runner: v.string(),
+    concurrent: count,
+    timeoutSeconds: v.number(),
+  }),
+  /** The runner's process: a claim on a build directory lives no longer than it. */
+  runnerProcess: v.strictObject({ pid: count, startTime: v.string() }),
+  base: v.string(),
+  /** Chosen at the config stage; absent there. */
+  slot: v.optional(count),
+  settings: v.strictObject({
+    executor: v.string(),
+    shellPath: v.optional(v.string()),
+    userBashEnv: v.array(v.string()),
+    retainLogs: v.boolean(),
+    limitBuildDir: v.boolean(),
+    killTimeoutMs: count,
+    jobMessage: v.optional(v.string()),
+  }),
+  /** CI variables that change how jacamar works, by name without prefix. */
+  variables: v.record(v.string(), v.string()),
+});
+
+/** Everything jacamar needs for one stage; it reads no configuration of its own when it gets this. */
+export type Handoff = v.InferOutput<typeof handoffSchema>;
+
+/** The protocol number belongs to the encoding, not to the caller. */
+export type HandoffContent = Omit<Handoff, 'protocol'>;
+
+/** One line of JSON, then the script's bytes (empty for stages without script). */
+export function encodeHandoff(content: HandoffContent, script: Uint8Array = new Uint8Array()): Buffer {
+  return Buffer.concat([Buffer.from(`${JSON.stringify({ protocol: PROTOCOL, ...content })}\n`), script]);
+}
+
+/**
+ * Takes a handoff apart again.
+ * @throws {Error} bytes that jacamar-auth of this version did not write
+ */
+export function decodeHandoff(bytes: Buffer): { handoff: Handoff; script: Buffer } {
+  const end = bytes.indexOf('\n');
+  if (end < 0) throw new Error('handoff without end of line');
+  const handoff = v.parse(handoffSchema, JSON.parse(bytes.toString('utf8', 0, end)));
+  return { handoff, script: bytes.subarray(end + 1) };
+}
+
+const reportSchema = v.variant('outcome', [
+  v.strictObject({ outcome: v.literal('succeeded'), slot: v.optional(count) }),
+  v.strictObject({
+    outcome: v.literal('failed'),
+    fault: v.picklist(['user', 'site']),
+    code: v.pipe(v.string(), v.regex(/^ERR_[A-Z0-9_]{1,60}$/)),
+    message: v.string(),
+    publicMessage: v.string(),
+    /** The script's own exit code, when a script failed. */
+    exitCode: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(255))),
+  }),
+]);
+
+/** How a stage ended in jacamar. The slot answers the config stage. */
+export type Report = v.InferOutput<typeof reportSchema>;
+
+/** More than this is no report. */
+export const REPORT_LIMIT = 64 * 1024;
+
+export function encodeReport(report: Report): string {
+  return JSON.stringify(report);
+}
+
+/** Undefined for anything that is not a whole report. */
+export function decodeReport(bytes: Buffer): Report | undefined {
+  try {
+    return v.parse(reportSchema, JSON.parse(bytes.toString('utf8')));
+  } catch {
+    return undefined;
+  }
+}

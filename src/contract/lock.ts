@@ -1,0 +1,33 @@
+// The typed face of the unprivileged addon (native/lock): advisory locks, and the orphans of a job.
+// What stands here is exported by the addon one for one, under the same names; a test compares the two.
+
+import path from 'node:path';
+import { SystemFailure } from './errors.ts';
+
+/** Failures are Errors as Node's own, plus the step that failed. */
+export interface Lock {
+  /**
+   * flock(2), exclusive, without waiting; `false` if another open file holds it. The lock belongs to the open
+   * file: it ends when the last descriptor of it is closed, those of children included.
+   */
+  tryLock(fd: number): boolean;
+  unlock(fd: number): void;
+  /** From now on descendants whose parent ended become children of this process instead of init's. */
+  becomeSubreaper(): void;
+  /** Takes the exit status of an adopted orphan; `false` while it runs. Throws ECHILD for anyone else's. */
+  reap(pid: number): boolean;
+  /** Read end, write end, close-on-exec. */
+  pipe(): [number, number];
+}
+
+/** Loads the addon from beside the installed runtime: `<prefix>/lib/lock.node`. */
+export function loadLock(): Lock {
+  const file = path.join(path.dirname(process.execPath), '../lib/lock.node');
+  const module = { exports: {} };
+  try {
+    process.dlopen(module, file);
+  } catch (cause) {
+    throw new SystemFailure({ code: 'ERR_ADDON_LOAD', message: `cannot load the addon ${file}`, cause });
+  }
+  return module.exports as Lock;
+}

@@ -1,0 +1,96 @@
+// The administrator's log: JSON lines with upstream's field names. Only jacamar-auth writes it; what a user
+// may read goes to standard error instead. The only user of pino.
+
+import { pino } from 'pino';
+import { JacamarError } from './errors.ts';
+import { printable } from './text.ts';
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+/** Fields of every line, spelled as upstream spells them. `name` is `general.name`, left out when unset. */
+export interface LogFields {
+  readonly job: number;
+  readonly runner: string;
+  readonly stage: string;
+  readonly processID: number;
+  readonly hostname: string;
+  readonly name?: string;
+}
+
+/** What a line says beyond its message; foreign data has its place here and never at the top level. */
+export type Details = Readonly<Record<string, unknown>>;
+
+export interface Log {
+  error(message: string, details?: Details): void;
+  warn(message: string, details?: Details): void;
+  info(message: string, details?: Details): void;
+  debug(message: string, details?: Details): void;
+  /** What all later lines are about; a process serves one job, but learns of it only after its first lines. */
+  describe(fields: Partial<LogFields>): void;
+}
+
+/** Takes one line, newline included, and its level. Must not throw: a full log must not end a job. */
+export type LogSink = (line: string, level: LogLevel) => void;
+
+/** A log that drops what is below `level`. */
+export function createLog(level: LogLevel, firstFields: LogFields, sink: LogSink): Log {
+  let fields = firstFields;
+  const lines = pino(
+    {
+      level,
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label.toUpperCase() }) },
+    },
+    { write: (line: string) => sink(line, levelOf(line)) },
+  );
+  const at =
+    (write: LogLevel) =>
+    (message: string, details?: Details): void =>
+      lines[write](details === undefined ? fields : { ...fields, details: harmless(details) }, printable(message));
+  return {
+    error: at('error'),
+    warn: at('warn'),
+    info: at('info'),
+    debug: at('debug'),
+    describe(more) {
+      fields = { ...fields, ...more };
+    },
+  };
+}
+
+/** A log for before the configuration is known, and for where logging is switched off. */
+export const SILENT_LOG: Log = {
+  error() {},
+  warn() {},
+  info() {},
+  debug() {},
+  describe() {},
+};
+
+/** pino writes the level first; see `formatters` above. */
+function levelOf(line: string): LogLevel {
+  return line.slice('{"level":"'.length, line.indexOf('"', '{"level":"'.length)).toLowerCase() as LogLevel;
+}
+
+/** Escapes control characters and cuts long text, at every depth. */
+function harmless(value: unknown): unknown {
+  if (typeof value === 'string') return printable(value);
+  if (Array.isArray(value)) return value.slice(0, 100).map(harmless);
+  if (value === null || typeof value !== 'object' || 'toJSON' in value) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [printable(key), harmless(inner)]));
+}
+
+/** An error with all its causes as log details: code, text, and what the kernel said. */
+export function errorDetails(error: unknown): Details {
+  if (!(error instanceof Error)) return { error: String(error) };
+  const { code, syscall, step } = error as NodeJS.ErrnoException & { step?: string };
+  return {
+    error: error.message,
+    ...(code === undefined ? {} : { code }),
+    ...(syscall === undefined ? {} : { syscall }),
+    ...(step === undefined ? {} : { step }),
+    ...(error instanceof JacamarError ? { fault: error.fault } : { stack: error.stack }),
+    ...(error.cause === undefined ? {} : { cause: errorDetails(error.cause) }),
+  };
+}

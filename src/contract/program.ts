@@ -1,0 +1,106 @@
+// The frame in which every program runs: signals, the translation of an error into the runner's exit
+// codes, and the only process.exit.
+
+import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
+import { RUNNER_ENVIRONMENT } from './custom-executor.ts';
+import { JacamarError, ScriptFailure } from './errors.ts';
+
+/** Environment as a value; programs pass `process.env` down once and nobody else reads it. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The two exit codes the runner understands as failures; any other would be an unknown failure. */
+export interface ExitCodes {
+  readonly buildFailure: number;
+  readonly systemFailure: number;
+}
+
+/** Reads the two codes as the runner passes them; without a runner 1 and 2, the runner's own values. */
+export function exitCodesFrom(environment: Environment): ExitCodes {
+  return {
+    buildFailure: exitCode(environment[RUNNER_ENVIRONMENT.buildFailureExitCode], 1),
+    systemFailure: exitCode(environment[RUNNER_ENVIRONMENT.systemFailureExitCode], 2),
+  };
+}
+
+function exitCode(text: string | undefined, otherwise: number): number {
+  const code = /^[0-9]{1,3}$/.test(text ?? '') ? Number(text) : 0;
+  return code >= 1 && code <= 255 ? code : otherwise;
+}
+
+/** The exit code for how a stage ended; `undefined` means that it ended well. */
+export function exitCodeFor(error: unknown, codes: ExitCodes): number {
+  if (error === undefined) return 0;
+  if (error instanceof JacamarError && error.fault !== 'site') return codes.buildFailure;
+  return codes.systemFailure;
+}
+
+/**
+ * Leaves the script's own exit code where the runner looks for it, or nothing. The file survives from
+ * call to call, so it is written or removed by every call; its first line must be an integer alone.
+ */
+export function recordBuildExitCode(error: unknown, environment: Environment): void {
+  const file = environment[RUNNER_ENVIRONMENT.buildExitCodeFile];
+  if (file === undefined || !file.startsWith('/')) return;
+  rmSync(file, { force: true });
+  if (!(error instanceof ScriptFailure)) return;
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const descriptor = openSync(file, flags, 0o600);
+  writeSync(descriptor, `${error.exitCode}\n`);
+  closeSync(descriptor);
+}
+
+/** Writes all of `text` to a descriptor, also to a pipe that is full for the moment. */
+export function writeFully(descriptor: number, text: string | Uint8Array): void {
+  let rest = typeof text === 'string' ? Buffer.from(text) : text;
+  while (rest.length > 0) rest = rest.subarray(writeSome(descriptor, rest));
+}
+
+function writeSome(descriptor: number, bytes: Uint8Array): number {
+  try {
+    return writeSync(descriptor, bytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    return 0;
+  }
+}
+
+/** Text for people. Standard output belongs to the contract; a reader that went away is no reason to fail. */
+export function tell(text: string): void {
+  try {
+    writeFully(2, `${text}\n`);
+  } catch {
+    // nobody is listening any more
+  }
+}
+
+/** Signals that ask a stage to end: the runner sends SIGTERM, a person at a terminal the others. */
+const ENDING_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
+/** Signals with a deadly default that mean nothing to us. SIGUSR1 is dealt with by the runtime's options. */
+const IGNORED_SIGNALS = ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGXFSZ'] as const;
+
+/** A whole program. `stop` is aborted, with the signal's name as reason, when it shall end early. */
+export type Main = (argv: readonly string[], environment: Environment, stop: AbortSignal) => Promise<number>;
+
+/**
+ * Starts a program; the only place that ends the process. An exception that nobody caught is a fault of
+ * this host (Node's own code 1 would blame the user's script), and after a signal the code is never 0,
+ * which the runner would take for success. `reportCrash` gets the details, which no job log may show.
+ */
+export function runProgram(main: Main, reportCrash: (error: unknown) => void = () => {}): void {
+  const codes = exitCodesFrom(process.env);
+  const stop = new AbortController();
+  for (const signal of ENDING_SIGNALS) process.on(signal, () => stop.abort(signal));
+  for (const signal of IGNORED_SIGNALS) process.on(signal, () => {});
+  const fail = (error: unknown): never => {
+    reportCrash(error);
+    tell(`internal error (${error instanceof Error ? error.name : typeof error}); this is a fault of the CI software`);
+    process.exit(codes.systemFailure);
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  main(process.argv.slice(2), process.env, stop.signal).then(
+    (code) => process.exit(stop.signal.aborted && code === 0 ? codes.systemFailure : code),
+    fail,
+  );
+}

@@ -1,0 +1,21 @@
+// What `--version` prints. The bundler puts version and commit in place of the two names below.
+
+declare const JACAMAR_VERSION: string | undefined;
+declare const JACAMAR_COMMIT: string | undefined;
+
+/** Version as in package.json; ends with `%` when the tree was not clean at build time, as upstream prints it. */
+export const VERSION: string = typeof JACAMAR_VERSION === 'string' ? JACAMAR_VERSION : '0.0.0-source%';
+
+/** Commit this was built from; ends with `%` likewise. */
+export const COMMIT: string = typeof JACAMAR_COMMIT === 'string' ? JACAMAR_COMMIT : 'unknown%';
+
+/** Lines for `--version`; tools read the version with the pattern `Version:\s*(\S+)`. */
+export function versionText(): string {
+  const { node, v8, openssl } = process.versions;
+  return [
+    `Version: ${VERSION}`,
+    `Git Commit: ${COMMIT}`,
+    `Node: ${node} (V8 ${v8}, OpenSSL ${openssl})`,
+    `Addons: Node-API 8, ${process.platform}-${process.arch}`,
+  ].join('\n');
+}

@@ -1,0 +1,99 @@
+// Command line of jacamar-admin: tools that an administrator runs by hand. Nothing else starts this program, and no
+// part of Jacamar depends on it.
+import { dirname, join } from 'node:path';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { JacamarError } from '../contract/errors.ts';
+import { type Environment, runProgram, tell } from '../contract/program.ts';
+import { versionText } from '../contract/version.ts';
+import { type TrialOptions, trial } from './trial.ts';
+import type { TrialWorld } from './trial-report.ts';
+
+const COULD_NOT_BE_PLAYED = 2;
+
+// The option's values as commander hands them over.
+type TrialCommandLine = Omit<TrialOptions, 'variables'> & { readonly variable: readonly string[] };
+
+runProgram(main);
+
+async function main(argv: readonly string[], environment: Environment): Promise<number> {
+  let status = 0;
+  const program = commandLine(async (options) => {
+    status = await runTrial(options, environment);
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return status;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : COULD_NOT_BE_PLAYED;
+  }
+}
+
+function commandLine(onTrial: (options: TrialOptions) => Promise<void>): Command {
+  const program = new Command('jacamar-admin')
+    .description('Tools for administrators of Jacamar CI.')
+    .version(versionText())
+    .exitOverride();
+  program
+    .command('trial')
+    .description('Plays GitLab and the runner for one job against this installation, and shows every stage.')
+    .requiredOption('--configuration <file>', 'configuration of jacamar-auth (custom.toml)')
+    .requiredOption('--user <login>', 'GitLab login in whose name the job runs')
+    .option('--gitlab-ci <file>', 'take the job from this .gitlab-ci.yml')
+    .option('--job <name>', 'which job of the file; default: its only one')
+    .option('--script <text>', 'run this script instead of a job of a file')
+    .option('--jacamar-auth <path>', 'executable to try; default: the one installed beside this program', installed())
+    .option('--timeout <seconds>', 'job timeout', wholeSeconds, 3600)
+    .option('--cancel-after <seconds>', 'cancel the job after that time', wholeSeconds)
+    .option('--variable <name=value>', 'CI variable of the job; may be repeated', collect, [])
+    .option('--id-token <name>', 'variable for the id token; default: general.jwt_env_variable, or CI_JOB_JWT')
+    .option('--aud <audience>', 'audience of that token; default: auth.jwt_required_aud')
+    .option('-u, --unobfuscated', 'have jacamar-auth show its full errors', false)
+    .option('--keep', 'leave the files of the trial for inspection', false)
+    .option('--verbose', 'show process ids, config output and the output of cleanup', false)
+    .action(({ variable, ...options }: TrialCommandLine) => onTrial({ ...options, variables: variable }));
+  return program;
+}
+
+async function runTrial(options: TrialOptions, environment: Environment): Promise<number> {
+  try {
+    return await trial(options, worldOf(environment));
+  } catch (error) {
+    if (!(error instanceof JacamarError)) throw error;
+    tell(`jacamar-admin: ${error.message}`);
+    return COULD_NOT_BE_PLAYED;
+  }
+}
+
+function worldOf(environment: Environment): TrialWorld {
+  const cancel = new AbortController();
+  const force = new AbortController();
+  // The first Ctrl-C is the button in GitLab, a second one and any other signal the end of patience. The frame's own
+  // signal reports only the first of all, so it cannot tell them apart.
+  let interrupts = 0;
+  process.on('SIGINT', () => {
+    interrupts += 1;
+    (interrupts === 1 ? cancel : force).abort();
+  });
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => force.abort());
+  return {
+    write: (text) => void process.stdout.write(text),
+    colours: process.stdout.isTTY === true && (environment['NO_COLOR'] ?? '') === '',
+    cancel: cancel.signal,
+    forceCancel: force.signal,
+  };
+}
+
+// Installed, every program is one shared runtime in libexec, with the executables in bin beside it.
+function installed(): string {
+  return join(dirname(process.execPath), '..', 'bin', 'jacamar-auth');
+}
+
+function wholeSeconds(text: string): number {
+  if (/^[1-9][0-9]{0,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Expected a whole number of seconds.');
+}
+
+function collect(value: string, earlier: readonly string[]): string[] {
+  return [...earlier, value];
+}

@@ -1,0 +1,171 @@
+// Starts jacamar as the job's account, passes signals on, and waits. Whatever mechanism ends the privilege is
+// chosen here; today that is the addon's launch (`setuid`), or no change at all (`none`).
+
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { constants } from 'node:os';
+import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
+import { decodeReport, REPORT_LIMIT, type Report } from '../contract/handoff.ts';
+import type { Account } from './account.ts';
+import type { Credentials, ExitStatus } from './credentials.ts';
+import { accountEnvironment } from './environment.ts';
+import { describeExit, waitForExit } from './exit-status.ts';
+
+/** One run of jacamar. */
+export interface Errand {
+  /** Absolute path of the jacamar executable. */
+  readonly jacamar: string;
+  /** What follows `--no-auth`. */
+  readonly stageArguments: readonly string[];
+  readonly account: Account;
+  /** False for downscope "none": ids stay as they are. */
+  readonly changesCredentials: boolean;
+  readonly noNewPrivileges: boolean;
+  readonly handoff: Buffer;
+  /** 1, or 2 where standard output belongs to the contract. */
+  readonly output: 1 | 2;
+  /** From SIGTERM to SIGKILL, in milliseconds (`general.kill_timeout`). */
+  readonly killTimeoutMs: number;
+  /** Aborted when the runner wants an end. */
+  readonly stop: AbortSignal;
+  /** Called with the pid as soon as jacamar runs. */
+  readonly onStart: (pid: number) => void;
+}
+
+type SucceededReport = Extract<Report, { outcome: 'succeeded' }>;
+
+/**
+ * Runs jacamar to its end.
+ * @returns its report
+ * @throws {ScriptFailure | JobError | SystemFailure} what the report says, or that there is none
+ */
+export async function runJacamar(errand: Errand, credentials: Credentials): Promise<SucceededReport> {
+  const [ours, theirs] = credentials.socketPair();
+  const pid = start(errand, credentials, theirs);
+  errand.onStart(pid);
+  const channel = openChannel(ours, errand.handoff);
+  const stopForwarding = forwardStop(errand, pid, credentials);
+  const status = await waitForExit(pid, credentials);
+  stopForwarding();
+  const report = decodeReport(await channel);
+  if (report === undefined) throw died(errand, pid, status, credentials);
+  if (report.outcome === 'failed') throw failureFrom(report);
+  return report;
+}
+
+function start(errand: Errand, credentials: Credentials, channel: number): number {
+  const { jacamar: file, account, output } = errand;
+  try {
+    return credentials.launch({
+      file,
+      argv: [file, '--no-auth', ...errand.stageArguments],
+      env: accountEnvironment(account),
+      cwd: '/',
+      stdio: [channel, output, 2],
+      ...(errand.changesCredentials ? { credentials: account } : {}),
+      umask: 0o077,
+      noNewPrivileges: errand.noNewPrivileges,
+      deathSignal: constants.signals.SIGTERM,
+      newSession: true,
+    });
+  } catch (cause) {
+    throw new SystemFailure({
+      code: 'ERR_LAUNCH',
+      message: `jacamar cannot be started as ${account.name}: ${(cause as Error).message}`,
+      publicMessage: 'The job cannot be started under your account on this host.',
+      cause,
+    });
+  } finally {
+    closeSync(channel);
+  }
+}
+
+/** Sends the handoff, then takes the report: all bytes until jacamar closes its end. */
+function openChannel(descriptor: number, handoff: Buffer): Promise<Buffer> {
+  const socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true });
+  const chunks: Buffer[] = [];
+  let size = 0;
+  socket.on('data', (chunk) => {
+    size += chunk.length;
+    if (size > REPORT_LIMIT) socket.destroy();
+    else chunks.push(chunk);
+  });
+  // A jacamar that died early leaves a broken pipe; its exit status says more than that.
+  socket.on('error', () => socket.destroy());
+  socket.end(handoff);
+  return new Promise((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks))));
+}
+
+/** SIGTERM when the runner asks for the end; SIGKILL to the whole session when jacamar takes too long. */
+function forwardStop({ stop, killTimeoutMs }: Errand, pid: number, credentials: Credentials): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const onStop = () => {
+    send(credentials, pid, constants.signals.SIGTERM);
+    timer = setTimeout(() => send(credentials, -pid, constants.signals.SIGKILL), killTimeoutMs);
+  };
+  if (stop.aborted) onStop();
+  else stop.addEventListener('abort', onStop, { once: true });
+  return () => {
+    stop.removeEventListener('abort', onStop);
+    clearTimeout(timer);
+  };
+}
+
+/** A process that is gone already needs no signal. */
+function send(credentials: Credentials, pid: number, signal: number): void {
+  try {
+    credentials.signal(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** jacamar ended without a word: what it had started must not outlive it. */
+function died(errand: Errand, pid: number, status: ExitStatus, credentials: Credentials): SystemFailure {
+  send(credentials, -pid, constants.signals.SIGKILL);
+  const how = describeExit(status);
+  const ending = errand.stop.aborted ? `was stopped (${errand.stop.reason}) and` : 'unexpectedly';
+  return new SystemFailure({
+    code: 'ERR_JACAMAR_DIED',
+    message: `jacamar ${ending} ended with ${how}`,
+    publicMessage: `The program that runs the job ${ending} ended with ${how}.`,
+  });
+}
+
+/** The report comes from the user's own process: it can blame the job or the host, never grant anything. */
+function failureFrom(report: Extract<Report, { outcome: 'failed' }>): Error {
+  const { code, message, publicMessage, exitCode } = report;
+  if (exitCode !== undefined) return new ScriptFailure(exitCode, message);
+  if (report.fault === 'user') return new JobError({ code, message: publicMessage });
+  return new SystemFailure({ code, message, publicMessage });
+}
+
+/**
+ * What `auth.downscope` asks for, checked against what this process can do.
+ * @throws {ConfigurationError} it cannot do that, or must not
+ */
+export function checkDownscope(mode: string, credentials: Credentials): void {
+  const isRoot = process.geteuid?.() === 0;
+  if (mode === 'none' && isRoot) {
+    throw unusable('downscope = "none" as root would run every job as root; use "setuid"');
+  }
+  if (mode === 'setuid' && !isRoot && !holdsSetid(credentials)) {
+    throw unusable('downscope = "setuid" needs root, or the capabilities cap_setuid and cap_setgid on jacamar-auth');
+  }
+}
+
+/** CAP_SETGID is bit 6, CAP_SETUID bit 7: capabilities(7). */
+function holdsSetid(credentials: Credentials): boolean {
+  const both = (1n << 6n) | (1n << 7n);
+  return (BigInt(`0x${credentials.capabilities().permitted}`) & both) === both;
+}
+
+function unusable(message: string): ConfigurationError {
+  return new ConfigurationError({ code: 'ERR_CONFIG_DOWNSCOPE', message: `auth.${message}` });
+}
+
+/** The kernel would hand on root's rights for one of these; findAccount refused them long before. */
+export function refuseRoot({ uid, name }: Account): void {
+  if (uid !== 0) return;
+  throw new AuthorizationError({ code: 'ERR_ACCOUNT_RESERVED', message: `"${name}" is root` });
+}

@@ -1,0 +1,48 @@
+// The environment of the user's process, built from nothing: what the user database says, fixed values, and
+// no variable of the runner. CI variables reach the job through the export lines of the runner's script.
+
+import { CI_VARIABLE_PREFIX } from '../contract/custom-executor.ts';
+import { JobError } from '../contract/errors.ts';
+import { HANDOFF_VARIABLE } from '../contract/handoff.ts';
+import type { Environment } from '../contract/program.ts';
+import { USER_VARIABLES } from '../contract/user-variables.ts';
+import type { Account } from './account.ts';
+
+/** Directories of system programs, in the order of login.defs(5). */
+export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Environment of jacamar, as `NAME=value`. */
+export function accountEnvironment({ name, home, shell }: Account): string[] {
+  return [
+    `HOME=${home}`,
+    `USER=${name}`,
+    `LOGNAME=${name}`,
+    `SHELL=${shell || '/bin/sh'}`,
+    `PATH=${SYSTEM_PATH}`,
+    'LANG=C.UTF-8',
+    `${HANDOFF_VARIABLE}=stdin`,
+  ];
+}
+
+/**
+ * The CI variables that jacamar gets, without their prefix.
+ * @param longest `auth.max_env_chars`
+ * @throws {JobError} one of them is longer than that
+ */
+export function jacamarVariables(environment: Environment, longest: number): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const name of USER_VARIABLES) {
+    const value = environment[`${CI_VARIABLE_PREFIX}${name}`];
+    if (value === undefined) continue;
+    if (value.length > longest) throw tooLong(name, value.length, longest);
+    found[name] = value;
+  }
+  return found;
+}
+
+function tooLong(name: string, length: number, longest: number): JobError {
+  return new JobError({
+    code: 'ERR_VARIABLE_TOO_LONG',
+    message: `The CI variable ${name} has ${length} characters; at most ${longest} are taken here.`,
+  });
+}

@@ -1,0 +1,89 @@
+// jacamar-auth: authorizes a job, then starts jacamar as the job's account. Called by GitLab Runner.
+
+import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
+import { AuthorizationError, JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
+import { createLog, errorDetails, type Log, SILENT_LOG } from '../contract/log.ts';
+import {
+  type Environment,
+  exitCodeFor,
+  exitCodesFrom,
+  recordBuildExitCode,
+  runProgram,
+  tell,
+} from '../contract/program.ts';
+import { loadCredentials } from './credentials.ts';
+import { openLogSink } from './log-sink.ts';
+import { openSite, type Site } from './site.ts';
+import { runStage } from './stages.ts';
+
+const DESCRIPTION = `Authorizes a GitLab CI job by its signed ID token and runs it as the local account of the
+person who triggered it. Called by GitLab Runner's custom executor; see docs/tutorial.md.`;
+
+runProgram(async (argv, environment, stop) => {
+  let call: StageCall | undefined;
+  const program = addStages(createProgram('jacamar-auth', DESCRIPTION), (asked) => {
+    call = asked;
+  });
+  program.option('-u, --unobfuscated', 'show the reason of a refusal in the job log; for tests of a deployment');
+  const codes = exitCodesFrom(environment);
+  const early = await readCommandLine(program, argv, codes.systemFailure);
+  if (early !== undefined || call === undefined) return early ?? codes.systemFailure;
+  const error = await attempt(call, environment, stop, program.opts()['unobfuscated'] === true);
+  return exitCodeFor(error, codes);
+});
+
+/** Runs the stage; whatever stops it is logged, told, and returned. */
+async function attempt(call: StageCall, environment: Environment, stop: AbortSignal, unobfuscated: boolean) {
+  let site: Site | undefined;
+  try {
+    recordBuildExitCode(undefined, environment);
+    site = openSite(call.configurationPath, `${call.stage}_exec`, environment);
+    if (unobfuscated) tell('Warning: --unobfuscated shows the reasons of refusals to everyone who can read this log.');
+    await runStage(site, call, stop);
+    return undefined;
+  } catch (caught) {
+    const error = stop.aborted ? stoppedBy(stop, caught) : caught;
+    report(error, site?.log ?? lastResortLog(call), unobfuscated);
+    recordBuildExitCode(error, environment);
+    return error;
+  }
+}
+
+/** A stop from outside is no fault of the script, whatever the script made of it. */
+function stoppedBy(stop: AbortSignal, cause: unknown): SystemFailure {
+  const message = `the runner stopped this stage (${stop.reason})`;
+  return new SystemFailure({ code: 'ERR_STOPPED', message, publicMessage: `Stopped by the runner.`, cause });
+}
+
+/** A script's own failure is the runner's to tell. For all else the user gets one text, the log the whole story. */
+function report(error: unknown, log: Log, unobfuscated: boolean): void {
+  if (error instanceof ScriptFailure) {
+    log.info('script failed', { exitCode: error.exitCode });
+    return;
+  }
+  const reference = crypto.randomUUID().slice(0, 8);
+  const level = error instanceof AuthorizationError ? 'warn' : 'error';
+  log[level](titleOf(error), { reference, ...errorDetails(error) });
+  const text = error instanceof JacamarError ? error.publicMessage : 'A fault of the CI software ended this job.';
+  const detail = unobfuscated && error instanceof Error ? `\n${codeOf(error)}: ${error.message}` : '';
+  tell(`${text} (reference ${reference})${detail}`);
+}
+
+function titleOf(error: unknown): string {
+  if (error instanceof AuthorizationError) return 'job refused';
+  return error instanceof JacamarError ? 'stage failed' : 'internal error';
+}
+
+function codeOf(error: Error): string {
+  return error instanceof JacamarError ? error.code : error.name;
+}
+
+/** Before the configuration says where to log, and when that is what is wrong: the local syslog. */
+function lastResortLog({ stage }: StageCall): Log {
+  try {
+    const fields = { job: 0, runner: '', stage: `${stage}_exec`, processID: process.pid, hostname: '' };
+    return createLog('debug', fields, openLogSink('syslog', loadCredentials()));
+  } catch {
+    return SILENT_LOG;
+  }
+}

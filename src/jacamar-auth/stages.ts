@@ -1,0 +1,261 @@
+// The four driver stages as lists of steps. Each authorizes afresh: what came back through the environment
+// of the runner is a hint, never authority.
+
+import { closeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { StageCall } from '../contract/command-line.ts';
+import { describeConfig } from '../contract/config-output.ts';
+import {
+  type ConfigOutput,
+  type DriverStage,
+  JOB_ENVIRONMENT,
+  RUN_STAGE_NAME,
+  SCRIPT_FROM_HANDOFF,
+} from '../contract/custom-executor.ts';
+import { baseDirectory } from '../contract/directories.ts';
+import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
+import { encodeHandoff, type HandoffContent } from '../contract/handoff.ts';
+import { readRunnerNumbers } from '../contract/job.ts';
+import { identityOf } from '../contract/process-identity.ts';
+import { tell, writeFully } from '../contract/program.ts';
+import { printable } from '../contract/text.ts';
+import type { Account } from './account.ts';
+import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
+import { checkDownscope, type Errand, refuseRoot, runJacamar } from './downscope.ts';
+import { jacamarVariables } from './environment.ts';
+import { type JobRecord, RecordDirectory } from './record.ts';
+import { createRootDirectory } from './root-directory.ts';
+import { findServer } from './server.ts';
+import { readJob, type Site } from './site.ts';
+import { openTrustedFile, readTrustedFile, UntrustedFileError } from './trusted-file.ts';
+
+/** Largest script taken from the runner: all variables of the job stand in it. */
+const LARGEST_SCRIPT = 64 * 1024 * 1024;
+
+/** Runs the stage that was asked for, to its end. */
+export async function runStage(site: Site, call: StageCall, stop: AbortSignal): Promise<void> {
+  checkDownscope(site.configuration.auth.downscope, site.credentials);
+  const served = serve(site);
+  const records = new RecordDirectory(site.stateDirectory, served.server.url, served.job.id);
+  await STAGES[call.stage]({ site, served, records, call, stop });
+}
+
+/** What each stage function works with. */
+interface Step {
+  readonly site: Site;
+  readonly served: ServedJob;
+  readonly records: RecordDirectory;
+  readonly call: StageCall;
+  readonly stop: AbortSignal;
+}
+
+const STAGES: Record<DriverStage, (step: Step) => Promise<void>> = { config, prepare, run, cleanup };
+
+async function config(step: Step): Promise<void> {
+  const { site, served, records } = step;
+  records.prune(Math.floor(site.now() / 1000));
+  const authorization = await authorize(site, served);
+  const record = recordOf(step, authorization);
+  records.create(record);
+  const { account } = authorization;
+  site.log.info(`local account (${account.name}) authorized for CI job execution`);
+  logDecision(step, authorization);
+  const base = baseOf(site, record);
+  if (site.configuration.auth.rootDirCreation) createRootDirectory(base, account);
+  const { slot } = await launch(step, { account, record, output: 2 });
+  if (slot === undefined)
+    throw new SystemFailure({ code: 'ERR_NO_SLOT', message: 'jacamar reported no build directory' });
+  records.slot = slot;
+  writeFully(1, JSON.stringify(configOutput(step, record, slot)));
+}
+
+async function prepare(step: Step): Promise<void> {
+  const record = requireRecord(step);
+  const { account } = await authorizeAgain(step.site, step.served, record);
+  await launch(step, { account, record, output: 1 });
+}
+
+async function run(step: Step): Promise<void> {
+  const runStageName = requireRunStage(step.call);
+  if (!isAllowedRunStage(step, runStageName)) return;
+  const script = readScript(step.call.scriptPath);
+  const record = requireRecord(step);
+  const { account } = await authorizeAgain(step.site, step.served, record);
+  step.records.markRun();
+  try {
+    await launch(step, { account, record, output: 1, script });
+  } finally {
+    step.records.running = undefined;
+  }
+}
+
+/** Works with nothing, twice, with an expired token, and beside a run that still lives. */
+async function cleanup(step: Step): Promise<void> {
+  const { site, served, records } = step;
+  const record = records.read();
+  if (record === undefined || records.hasEnded) {
+    site.log.debug('nothing to clean up: no job was authorized, or it was cleaned up before');
+    return;
+  }
+  const account = await authorizeCleanup(site, served, record);
+  await launch(step, { account, record, output: 1 });
+  records.end();
+}
+
+/** The server is found before anything else is believed of the job. */
+function serve({ environment, configuration, log }: Site): ServedJob {
+  const job = readJob(environment);
+  log.describe({ job: job.id });
+  log.describe({ runner: readRunnerNumbers(environment).shortToken });
+  const { gitlabServer: url, tlsCaFile: caFile } = configuration.general;
+  return { job, server: findServer({ url, caFile }, job) };
+}
+
+function recordOf({ site, served: { job, server } }: Step, { claims, account, dataDir }: Authorization): JobRecord {
+  const { shortToken, concurrentProjectId } = readRunnerNumbers(site.environment);
+  return {
+    server: server.url,
+    jobId: job.id,
+    tokenId: claims.jti,
+    tokenExpiry: claims.exp,
+    userId: claims.user_id,
+    login: claims.user_login,
+    account: { name: account.name, uid: account.uid, gid: account.gid, home: account.home },
+    ...(dataDir === undefined ? {} : { dataDir }),
+    runner: shortToken,
+    concurrent: concurrentProjectId,
+  };
+}
+
+/** One line per decision with everything an audit asks for. */
+function logDecision({ site, served: { job }, call }: Step, { claims, account, rule }: Authorization): void {
+  site.log.info('authorization decision', {
+    result: 'allowed',
+    job: job.id,
+    project: claims.job_project_path ?? claims.project_path,
+    user_id: claims.user_id,
+    login: claims.user_login,
+    account: account.name,
+    uid: account.uid,
+    stage: call.stage,
+    rule,
+  });
+}
+
+function requireRecord({ records, call }: Step): JobRecord {
+  const record = records.read();
+  if (record !== undefined && !records.hasEnded) return record;
+  throw new SystemFailure({
+    code: 'ERR_NO_RECORD',
+    message: `no open record of this job at the ${call.stage} stage: its config stage did not end well, or it is over`,
+  });
+}
+
+function requireRunStage({ runStage: name }: StageCall): string {
+  if (name !== undefined && RUN_STAGE_NAME.test(name)) return name;
+  const message = `"${printable(name ?? '')}" is no acceptable name of a run stage`;
+  throw new SystemFailure({ code: 'ERR_RUN_STAGE', message });
+}
+
+function isAllowedRunStage({ site }: Step, name: string): boolean {
+  const { runStageAllowlist: allowed } = site.configuration.auth;
+  if (allowed === undefined || allowed.includes(name)) return true;
+  tell(`Skipping ${name}: this runner's administrator does not allow it.`);
+  site.log.warn('run stage skipped: it is not on run_stage_allowlist', { runStage: name });
+  return false;
+}
+
+function readScript(path: string | undefined): Buffer {
+  try {
+    return readTrustedFile(path ?? '', LARGEST_SCRIPT);
+  } catch (cause) {
+    if (!(cause instanceof UntrustedFileError)) throw cause;
+    throw new SystemFailure({ code: 'ERR_SCRIPT_FILE', message: `script of the runner ${cause.message}`, cause });
+  }
+}
+
+function baseOf({ configuration }: Site, { account, dataDir }: JobRecord): string {
+  return baseDirectory(dataDir ?? configuration.general.dataDir, account);
+}
+
+function configOutput({ site }: Step, record: JobRecord, slot: number): ConfigOutput {
+  const { runner } = record;
+  return describeConfig({
+    base: baseOf(site, record),
+    runner,
+    limitBuildDir: site.configuration.general.limitBuildDir,
+    slot,
+    jobEnvironment: { [JOB_ENVIRONMENT.configuration]: site.configurationPath },
+  });
+}
+
+interface Launch {
+  readonly account: Account;
+  readonly record: JobRecord;
+  readonly output: 1 | 2;
+  readonly script?: Buffer;
+}
+
+async function launch(step: Step, { account, record, output, script }: Launch) {
+  const { site, call, stop, records } = step;
+  const { auth, general } = site.configuration;
+  if (auth.downscope !== 'none') refuseRoot(account);
+  const errand: Errand = {
+    jacamar: jacamarExecutable(auth.jacamarPath),
+    stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
+    account,
+    changesCredentials: auth.downscope !== 'none',
+    noNewPrivileges: auth.noNewPrivs,
+    handoff: encodeHandoff(handoffOf(step, record), script),
+    output,
+    killTimeoutMs: general.killTimeoutMs,
+    stop,
+    onStart: (pid) => {
+      site.log.debug('jacamar started', { account: account.name, uid: account.uid, pid, runStage: call.runStage });
+      if (call.stage === 'run') records.running = identityOf(pid);
+    },
+  };
+  return await runJacamar(errand, site.credentials);
+}
+
+function handoffOf({ site, served: { job }, call, records }: Step, record: JobRecord): HandoffContent {
+  const { general, auth } = site.configuration;
+  const { slot } = records;
+  return {
+    stage: call.stage,
+    ...(call.runStage === undefined ? {} : { runStage: call.runStage }),
+    job: {
+      id: job.id,
+      server: record.server,
+      projectPath: job.projectPath,
+      runner: record.runner,
+      concurrent: record.concurrent,
+      timeoutSeconds: job.timeoutSeconds,
+    },
+    runnerProcess: identityOf(process.ppid),
+    base: baseOf(site, record),
+    ...(slot === undefined ? {} : { slot }),
+    settings: {
+      executor: general.executor,
+      ...(general.shellPath === undefined ? {} : { shellPath: general.shellPath }),
+      userBashEnv: [...general.userBashEnv],
+      retainLogs: general.retainLogs,
+      limitBuildDir: general.limitBuildDir,
+      killTimeoutMs: general.killTimeoutMs,
+      ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
+    },
+    variables: jacamarVariables(site.environment, auth.maxEnvChars),
+  };
+}
+
+/** Beside our own executable unless the site says otherwise; root starts nothing that others could replace. */
+function jacamarExecutable(configured: string | undefined): string {
+  const path = configured ?? join(dirname(process.execPath), '../bin/jacamar');
+  try {
+    closeSync(openTrustedFile(path));
+    return path;
+  } catch (cause) {
+    const message = `jacamar cannot be started: ${(cause as Error).message} (auth.jacamar_path)`;
+    throw new ConfigurationError({ code: 'ERR_CONFIG_JACAMAR_PATH', message, cause });
+  }
+}

@@ -1,0 +1,54 @@
+// The directory in which jacamar-auth keeps what must outlive one call: cached keys and one record per job.
+// In root mode only root can reach it; under a service account it is as trustworthy as that account.
+
+import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SystemFailure } from '../contract/errors.ts';
+import { writeFully } from '../contract/program.ts';
+import { checkDirectories } from './trusted-file.ts';
+
+/**
+ * Makes `parts` below the state directory, each 0700 and out of other people's reach.
+ * @throws {SystemFailure} it cannot be made, or somebody else could write to it
+ */
+export function stateDirectory(root: string, ...parts: string[]): string {
+  const directory = join(root, ...parts);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    checkDirectories(directory);
+    return directory;
+  } catch (cause) {
+    throw new SystemFailure({
+      code: 'ERR_STATE_DIRECTORY',
+      message: `state directory ${directory} cannot be used: ${(cause as Error).message} (auth.state_dir)`,
+      cause,
+    });
+  }
+}
+
+/** Puts a whole file in place or none: temporary name, fsync, rename. */
+export function replaceFile(path: string, content: string): void {
+  const temporary = join(dirname(path), `.${process.pid}.${process.hrtime.bigint()}`);
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const descriptor = openSync(temporary, flags, 0o600);
+  try {
+    writeFully(descriptor, content);
+    fsyncSync(descriptor);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Opens a file of ours to lock it. */
+export function openLockFile(path: string): number {
+  const descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  if (!fstatSync(descriptor).isFile()) {
+    closeSync(descriptor);
+    throw new SystemFailure({ code: 'ERR_LOCK_FILE', message: `${path} is not a regular file` });
+  }
+  return descriptor;
+}

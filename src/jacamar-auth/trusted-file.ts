@@ -1,0 +1,103 @@
+// Opens files whose content decides about rights: configuration, scripts of the site, cached keys, the
+// runner's own files. A file is trusted when nobody but root and ourselves could have written it.
+
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, realpathSync, type Stats } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/** Why a file is not trusted, or could not be read. The message names file and rule. */
+export class UntrustedFileError extends Error {
+  constructor(path: string, rule: string, cause?: unknown) {
+    super(`${path}: ${rule}`, { cause });
+    this.name = 'UntrustedFileError';
+  }
+}
+
+const WRITABLE_BY_OTHERS = 0o022;
+const STICKY = 0o1000;
+
+/**
+ * Reads a whole trusted file. Owner and mode are those of the open descriptor, and every directory above
+ * it must be out of other people's reach, so that the file cannot be exchanged either.
+ * @throws {UntrustedFileError} also when it is missing, no regular file, or larger than `limit` bytes
+ */
+export function readTrustedFile(path: string, limit: number): Buffer {
+  const descriptor = openTrustedFile(path);
+  try {
+    return readLimited(path, descriptor, limit);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Opens a trusted file for reading; the caller closes the descriptor. */
+export function openTrustedFile(path: string): number {
+  const real = join(realDirectory(path), basename(path));
+  checkDirectories(dirname(real));
+  const descriptor = open(real);
+  try {
+    checkRegular(path, fstatSync(descriptor));
+    return descriptor;
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** Every directory from `/` down to `directory` must be trusted; a shared one may be sticky, as /tmp is. */
+export function checkDirectories(directory: string): void {
+  const stats = lstatSync(directory);
+  if (!stats.isDirectory()) throw new UntrustedFileError(directory, 'is not a directory');
+  if (!isOurs(stats))
+    throw new UntrustedFileError(directory, `is owned by uid ${stats.uid}, not by root or this process`);
+  if ((stats.mode & WRITABLE_BY_OTHERS) !== 0 && (stats.mode & STICKY) === 0) {
+    throw new UntrustedFileError(directory, 'can be written by group or others');
+  }
+  if (directory !== '/') checkDirectories(dirname(directory));
+}
+
+function realDirectory(path: string): string {
+  if (!path.startsWith('/')) throw new UntrustedFileError(path, 'is not an absolute path');
+  try {
+    return realpathSync(dirname(path));
+  } catch (cause) {
+    throw new UntrustedFileError(path, `directory cannot be reached (${errorCode(cause)})`, cause);
+  }
+}
+
+/** O_NONBLOCK: a FIFO must not hold us; O_NOFOLLOW: the name itself must be the file. */
+function open(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch (cause) {
+    const code = errorCode(cause);
+    throw new UntrustedFileError(path, code === 'ELOOP' ? 'is a symbolic link' : `cannot be opened (${code})`, cause);
+  }
+}
+
+function checkRegular(path: string, stats: Stats): void {
+  if (!stats.isFile()) throw new UntrustedFileError(path, 'is not a regular file');
+  if (!isOurs(stats)) throw new UntrustedFileError(path, `is owned by uid ${stats.uid}, not by root or this process`);
+  if ((stats.mode & WRITABLE_BY_OTHERS) !== 0) throw new UntrustedFileError(path, 'can be written by group or others');
+}
+
+function isOurs(stats: Stats): boolean {
+  return stats.uid === 0 || stats.uid === process.geteuid?.();
+}
+
+/** Reads to the end, whatever size the file had when it was opened. */
+function readLimited(path: string, descriptor: number, limit: number): Buffer {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(64 * 1024);
+    const length = readSync(descriptor, chunk);
+    if (length === 0) return Buffer.concat(chunks);
+    size += length;
+    if (size > limit) throw new UntrustedFileError(path, `is larger than ${limit} bytes`);
+    chunks.push(chunk.subarray(0, length));
+  }
+}
+
+function errorCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
+}

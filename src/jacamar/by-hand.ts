@@ -1,0 +1,117 @@
+// Without jacamar-auth: the handoff is made here, from the configuration and the runner's own words. Nothing is
+// authorized; whoever calls this already has the rights that the job will have.
+
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import type { StageCall } from '../contract/command-line.ts';
+import { type Configuration, parseConfiguration } from '../contract/config.ts';
+import { describeConfig } from '../contract/config-output.ts';
+import {
+  CI_VARIABLE_PREFIX,
+  JOB_ENVIRONMENT,
+  RUN_STAGE_NAME,
+  RUNNER_ENVIRONMENT,
+} from '../contract/custom-executor.ts';
+import { baseDirectory } from '../contract/directories.ts';
+import { ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
+import { decodeHandoff, encodeHandoff, type Handoff } from '../contract/handoff.ts';
+import { parseJobResponse, readRunnerNumbers } from '../contract/job.ts';
+import { identityOf } from '../contract/process-identity.ts';
+import { type Environment, writeFully } from '../contract/program.ts';
+import { printable } from '../contract/text.ts';
+import { USER_VARIABLES } from '../contract/user-variables.ts';
+import type { StageResult } from './stages.ts';
+
+/** What jacamar-auth would have sent. */
+export function handoffByHand(call: StageCall, environment: Environment): { handoff: Handoff; script: Buffer } {
+  const configuration = readConfiguration(call, environment);
+  const job = parseJobResponse(readFile(required(environment, RUNNER_ENVIRONMENT.jobResponseFile)).toString('utf8'));
+  const { shortToken: runner, concurrentProjectId: concurrent } = readRunnerNumbers(environment);
+  const slot = environment[JOB_ENVIRONMENT.slot];
+  const content = {
+    stage: call.stage,
+    ...(call.runStage === undefined ? {} : { runStage: checkedRunStage(call.runStage) }),
+    job: {
+      id: job.id,
+      server: new URL(job.repositoryUrl).origin,
+      projectPath: job.projectPath,
+      runner,
+      concurrent,
+      timeoutSeconds: job.timeoutSeconds,
+    },
+    runnerProcess: identityOf(process.ppid),
+    base: baseOf(configuration),
+    ...(slot !== undefined && /^[0-9]{1,6}$/.test(slot) ? { slot: Number(slot) } : {}),
+    settings: settingsOf(configuration),
+    variables: variablesOf(environment),
+  };
+  return decodeHandoff(encodeHandoff(content, call.scriptPath === undefined ? undefined : readFile(call.scriptPath)));
+}
+
+/** Prints the JSON of the config stage. */
+export function announceConfig(call: StageCall, environment: Environment, { slot = 0 }: StageResult): void {
+  const configuration = readConfiguration(call, environment);
+  const output = describeConfig({
+    base: baseOf(configuration),
+    runner: readRunnerNumbers(environment).shortToken,
+    limitBuildDir: configuration.general.limitBuildDir,
+    slot,
+    jobEnvironment: {
+      [JOB_ENVIRONMENT.configuration]: configuration.fileName,
+      [JOB_ENVIRONMENT.slot]: String(slot),
+    },
+  });
+  writeFully(1, JSON.stringify(output));
+}
+
+function settingsOf({ general }: Configuration): Handoff['settings'] {
+  return {
+    executor: general.executor,
+    ...(general.shellPath === undefined ? {} : { shellPath: general.shellPath }),
+    userBashEnv: [...general.userBashEnv],
+    retainLogs: general.retainLogs,
+    limitBuildDir: general.limitBuildDir,
+    killTimeoutMs: general.killTimeoutMs,
+    ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
+  };
+}
+
+function variablesOf(environment: Environment): Record<string, string> {
+  const entries = USER_VARIABLES.map((name) => [name, environment[`${CI_VARIABLE_PREFIX}${name}`]]);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
+function baseOf({ general }: Configuration): string {
+  const { username: name, homedir: home } = userInfo();
+  return baseDirectory(general.dataDir, { name, home });
+}
+
+function readConfiguration(call: StageCall, environment: Environment): Configuration {
+  const path = call.configurationPath ?? environment[JOB_ENVIRONMENT.configuration];
+  if (path !== undefined) return parseConfiguration(readFile(path), path);
+  throw new ConfigurationError({
+    code: 'ERR_NO_CONFIGURATION',
+    message: `no configuration is known at the ${call.stage} stage: the config stage did not run or did not end well`,
+  });
+}
+
+function checkedRunStage(name: string): string {
+  if (RUN_STAGE_NAME.test(name)) return name;
+  throw new JobError({ code: 'ERR_RUN_STAGE', message: `"${printable(name)}" is no acceptable name of a run stage.` });
+}
+
+function required(environment: Environment, name: string): string {
+  const value = environment[name];
+  if (value !== undefined) return value;
+  const message = `${name} is not set; is this a call by GitLab Runner?`;
+  throw new SystemFailure({ code: 'ERR_RUNNER_ENVIRONMENT', message });
+}
+
+function readFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const message = `${path} cannot be read: ${(cause as NodeJS.ErrnoException).code}`;
+    throw new SystemFailure({ code: 'ERR_FILE', message, cause });
+  }
+}

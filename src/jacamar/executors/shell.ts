@@ -1,0 +1,123 @@
+// Runs a script in the user's login shell on this host: `bash --login`, which starts `bash <script>`.
+
+import { closeSync } from 'node:fs';
+import { constants, userInfo } from 'node:os';
+import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
+import type { Handoff } from '../../contract/handoff.ts';
+import { loadLock } from '../../contract/lock.ts';
+import { tell, writeFully } from '../../contract/program.ts';
+import { ProcessTree } from '../process-tree.ts';
+import { openReader, openRelay } from '../relay.ts';
+import { type ExitStatus, findProgram, startProgram } from '../subprocess.ts';
+
+/** Descriptor on which the login shell tells how far it came; the script itself does not get it. */
+const STATUS = 3;
+/** How long a login shell may take over its logout files once the script has ended, in milliseconds. */
+const LOGOUT_LIMIT_MS = 10_000;
+/** How long what a stage leaves behind may take to end by itself, in milliseconds. */
+const LEFTOVER_PATIENCE_MS = 2_000;
+
+/** How the login shell and the script in it ended. */
+interface Ending {
+  readonly shell: ExitStatus;
+  readonly started: boolean;
+  /** Absent when the script did not come to its end under this shell's eyes. */
+  readonly scriptCode: number | undefined;
+}
+
+/** Runs `script`, relays its output, and ends everything it started. */
+export async function runInShell(script: string, handoff: Handoff, stop: AbortSignal): Promise<void> {
+  const lock = loadLock();
+  const tree = new ProcessTree(lock);
+  const { settings } = handoff;
+  const bash = settings.shellPath ?? findProgram('bash');
+  const [stdin, stdout, stderr, status] = [lock.pipe(), lock.pipe(), lock.pipe(), lock.pipe()];
+  const child = startProgram({
+    file: bash,
+    argv: ['--login'],
+    env: shellEnvironment(settings.userBashEnv),
+    stdio: [stdin[0], stdout[1], stderr[1], status[1]],
+  });
+  tree.adopt(child.pid);
+  writeFully(stdin[1], commandFor(script));
+  closeSync(stdin[1]);
+  const relays = [openRelay(stdout[0], 1), openRelay(stderr[0], 2)];
+  const progress = openReader(status[0]);
+  const onStop = () => void tree.end(settings.killTimeoutMs * 0.9);
+  if (stop.aborted) onStop();
+  stop.addEventListener('abort', onStop, { once: true });
+  const broken = Promise.race(relays.map((relay) => relay.broken));
+  await Promise.race([child.exited, broken, progress.closed.then(() => child.exitedWithin(LOGOUT_LIMIT_MS))]);
+  await endTree(tree, stop.aborted ? settings.killTimeoutMs * 0.9 : LEFTOVER_PATIENCE_MS, stop);
+  await Promise.all(relays.map((relay) => relay.finish()));
+  const shell = await child.exited;
+  judge(readProgress(await progress.finish(), shell), bash);
+}
+
+/** `env -i` with what a login shell needs; the job's own variables come in the script. */
+function shellEnvironment(extra: readonly string[]): Record<string, string> {
+  const { username, homedir } = userInfo();
+  const given = Object.fromEntries(extra.map((entry) => splitAtEquals(entry)));
+  return {
+    HOME: homedir,
+    USER: username,
+    LOGNAME: username,
+    SHELL: process.env['SHELL'] ?? '/bin/bash',
+    PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+    JACAMAR_CI_SHELL: 'true',
+    ...given,
+  };
+}
+
+function splitAtEquals(entry: string): [string, string] {
+  const end = entry.indexOf('=');
+  return [entry.slice(0, end), entry.slice(end + 1)];
+}
+
+/**
+ * What the login shell reads after its profile files. The two marks tell a script that ran from a profile that
+ * ended the shell, and keep logout files from changing the result. `command` and `builtin` pass over functions
+ * that a profile may have defined.
+ */
+function commandFor(script: string): string {
+  const path = `'${script.replaceAll("'", "'\\''")}'`;
+  return [
+    `builtin printf 'started\\n' >&${STATUS}`,
+    `command bash ${path} </dev/null ${STATUS}>&-`,
+    `builtin printf 'ended %d\\n' "$?" >&${STATUS}; builtin exec ${STATUS}>&-; builtin exit`,
+    '',
+  ].join('\n');
+}
+
+function readProgress(marks: string, shell: ExitStatus): Ending {
+  const ended = marks.match(/^ended ([0-9]{1,3})$/m);
+  return { shell, started: /^started$/m.test(marks), scriptCode: ended ? Number(ended[1]) : undefined };
+}
+
+/** Ends what is left and names it in the job log. */
+async function endTree(tree: ProcessTree, patienceMs: number, stop: AbortSignal): Promise<void> {
+  const left = await tree.end(patienceMs);
+  if (left.ended.length > 0 && !stop.aborted) {
+    tell(`Ended ${left.ended.length} process(es) that the script left running: ${left.ended.join(', ')}`);
+  }
+  if (left.surviving.length === 0) return;
+  const message = `these processes of the job could not be ended: ${left.surviving.join(', ')}`;
+  throw new SystemFailure({ code: 'ERR_SURVIVORS', message, publicMessage: message });
+}
+
+function judge({ shell, started, scriptCode }: Ending, bash: string): void {
+  if (scriptCode === 0) return;
+  if (scriptCode !== undefined) throw new ScriptFailure(scriptCode, `the script ended with exit status ${scriptCode}`);
+  if (shell.signal !== undefined) {
+    const number = constants.signals[shell.signal];
+    throw new ScriptFailure(128 + number, `the shell of the job was ended by ${shell.signal}`);
+  }
+  if (started) throw new ScriptFailure(shell.exitCode || 1, 'the shell of the job ended before its script');
+  throw new JobError({
+    code: 'ERR_PROFILE',
+    message:
+      `Your login shell (${bash} --login) ended with exit status ${shell.exitCode} before the script could start. ` +
+      'Look at /etc/profile and at ~/.bash_profile, ~/.bash_login or ~/.profile: they must not call exit or exec, ' +
+      'and must not read standard input.',
+  });
+}

@@ -1,0 +1,94 @@
+// jacamar: runs one stage of a job as the user. Started by jacamar-auth with a handoff on standard input, or
+// directly (`--no-auth` with a configuration) by a runner that already runs as the user.
+
+import { readFileSync } from 'node:fs';
+import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
+import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
+import { decodeHandoff, encodeReport, HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
+import {
+  type Environment,
+  exitCodeFor,
+  exitCodesFrom,
+  recordBuildExitCode,
+  runProgram,
+  tell,
+  writeFully,
+} from '../contract/program.ts';
+import { announceConfig, handoffByHand } from './by-hand.ts';
+import { runStage, type StageResult } from './stages.ts';
+
+const DESCRIPTION = `Runs the stages of a GitLab CI job as the user who calls it. jacamar-auth starts it; without
+jacamar-auth (a runner of one's own) call it with --no-auth in its place.`;
+
+runProgram(async (argv, environment, stop) => {
+  let call: StageCall | undefined;
+  const program = addStages(createProgram('jacamar', DESCRIPTION), (asked) => {
+    call = asked;
+  });
+  program.requiredOption('--no-auth', 'no authorization happens here: run as the calling user');
+  const codes = exitCodesFrom(environment);
+  const early = await readCommandLine(program, argv, codes.systemFailure);
+  if (early !== undefined || call === undefined) return early ?? codes.systemFailure;
+  if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(stop);
+  return exitCodeFor(await serveRunner(call, environment, stop), codes);
+});
+
+/** The result goes back through the channel; the exit code matters to nobody, but 0 stays for success. */
+async function serveJacamarAuth(stop: AbortSignal): Promise<number> {
+  const { handoff, script } = decodeHandoff(readFileSync(0));
+  const { error, result } = await attempt(handoff, script, stop);
+  writeFully(0, encodeReport(error === undefined ? { outcome: 'succeeded', ...result } : reportOf(error)));
+  return error === undefined ? 0 : 1;
+}
+
+/** Without jacamar-auth the runner reads our own exit code. */
+async function serveRunner(call: StageCall, environment: Environment, stop: AbortSignal): Promise<unknown> {
+  const { error, result } = await attemptByHand(call, environment, stop);
+  recordBuildExitCode(error, environment);
+  if (error === undefined && call.stage === 'config') announceConfig(call, environment, result);
+  if (error !== undefined && !(error instanceof ScriptFailure)) tell(textOf(error));
+  return error;
+}
+
+interface Attempt {
+  readonly error: unknown;
+  readonly result: StageResult;
+}
+
+async function attemptByHand(call: StageCall, environment: Environment, stop: AbortSignal): Promise<Attempt> {
+  try {
+    const { handoff, script } = handoffByHand(call, environment);
+    return await attempt(handoff, script, stop);
+  } catch (error) {
+    return { error, result: {} };
+  }
+}
+
+async function attempt(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<Attempt> {
+  try {
+    return { error: undefined, result: await runStage(handoff, script, stop) };
+  } catch (caught) {
+    return { error: stop.aborted ? stoppedBy(stop, caught) : caught, result: {} };
+  }
+}
+
+/** A stop from outside is no fault of the script, whatever the script made of it. */
+function stoppedBy(stop: AbortSignal, cause: unknown): SystemFailure {
+  const message = `stopped by ${stop.reason}`;
+  return new SystemFailure({ code: 'ERR_STOPPED', message, publicMessage: message, cause });
+}
+
+function reportOf(error: unknown): Report {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof JacamarError)) {
+    return { outcome: 'failed', fault: 'site', code: 'ERR_INTERNAL', message, publicMessage: textOf(error) };
+  }
+  const { code, fault, publicMessage } = error;
+  const exitCode = error instanceof ScriptFailure ? { exitCode: error.exitCode } : {};
+  return { outcome: 'failed', fault: fault === 'site' ? 'site' : 'user', code, message, publicMessage, ...exitCode };
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof JacamarError) return error.message;
+  return `A fault of the CI software ended this stage: ${error instanceof Error ? error.message : String(error)}`;
+}

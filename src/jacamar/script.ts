@@ -1,0 +1,46 @@
+// Places the runner's script where the user's shell can read it, and nobody else.
+
+import { closeSync, constants, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { SystemFailure } from '../contract/errors.ts';
+import { writeFully } from '../contract/program.ts';
+
+/**
+ * Writes the script whole or not at all: a half script could do anything.
+ * @returns its path
+ * @throws {SystemFailure} no space, no quota, or another fault of the file system
+ */
+export function placeScript(directory: string, runStage: string, script: Uint8Array): string {
+  const path = join(directory, `${runStage}.bash`);
+  const temporary = join(directory, `.${runStage}.${process.pid}`);
+  try {
+    writeWhole(temporary, script);
+    renameSync(temporary, path);
+    return path;
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    throw unplaced(path, cause);
+  }
+}
+
+/** Errors of close(2) count too: NFS reports a full disk there. */
+function writeWhole(path: string, script: Uint8Array): void {
+  rmSync(path, { force: true });
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const descriptor = openSync(path, flags, 0o700);
+  try {
+    writeFully(descriptor, script);
+    fsyncSync(descriptor);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+  closeSync(descriptor);
+}
+
+function unplaced(path: string, cause: unknown): SystemFailure {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const why = code === 'ENOSPC' ? 'no space is left' : code === 'EDQUOT' ? 'your disk quota is used up' : message;
+  const text = `The job's script cannot be written to ${path}: ${why}.`;
+  return new SystemFailure({ code: 'ERR_SCRIPT_PLACE', message: text, publicMessage: text, cause });
+}

@@ -1,0 +1,69 @@
+// The four driver stages on the user's side, as lists of steps.
+
+import { SystemFailure } from '../contract/errors.ts';
+import type { Handoff } from '../contract/handoff.ts';
+import { loadLock } from '../contract/lock.ts';
+import { writeFully } from '../contract/program.ts';
+import { claimSlot, releaseSlot } from './claim.ts';
+import { executorByName } from './executors/executor.ts';
+import { placeScript } from './script.ts';
+import { openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
+
+/** What a stage has to say besides that it went well. */
+export interface StageResult {
+  /** The number of the build directory; from config only. */
+  readonly slot?: number;
+}
+
+/** Runs one stage. `stop` is aborted when it shall end early, with all that it started. */
+export async function runStage(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
+  return await STAGES[handoff.stage](handoff, script, stop);
+}
+
+const STAGES: Record<Handoff['stage'], typeof runStage> = { config, prepare, run, cleanup };
+
+async function config(handoff: Handoff): Promise<StageResult> {
+  openWorkspace(handoff);
+  return { slot: await claimSlot(handoff, loadLock()) };
+}
+
+async function prepare(handoff: Handoff): Promise<StageResult> {
+  openWorkspace(handoff);
+  const { executor, jobMessage } = handoff.settings;
+  const lines = [
+    ...(jobMessage === undefined ? [] : [jobMessage]),
+    `Targeting ${executor} execution`,
+    `Running as ${process.env['USER'] ?? ''} UID: ${process.getuid?.()} GID: ${process.getgid?.()}`,
+    `Local time: ${localTime(new Date())}`,
+  ];
+  writeFully(1, `${lines.join('\n')}\n`);
+  return {};
+}
+
+async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
+  openWorkspace(handoff);
+  const { runStage: name = '' } = handoff;
+  const path = placeScript(scriptsOf(handoff, requireSlot(handoff)), name, script);
+  await executorByName(handoff.settings.executor)(path, handoff, stop);
+  return {};
+}
+
+async function cleanup(handoff: Handoff): Promise<StageResult> {
+  const { slot, settings } = handoff;
+  if (slot === undefined) return {};
+  if (!settings.retainLogs) removeScripts(handoff, slot);
+  await releaseSlot(handoff, slot, loadLock());
+  return {};
+}
+
+function requireSlot({ slot }: Handoff): number {
+  if (slot !== undefined) return slot;
+  const message = 'no build directory was chosen for this job: its config stage did not end well';
+  throw new SystemFailure({ code: 'ERR_NO_SLOT', message });
+}
+
+/** As date(1) writes it, in the host's time zone. */
+function localTime(now: Date): string {
+  const shifted = new Date(now.getTime() - now.getTimezoneOffset() * 60_000);
+  return shifted.toISOString().slice(0, 19).replace('T', ' ');
+}

@@ -1,0 +1,87 @@
+// Starts a program as an ordinary child. The only user of node:child_process on the user's side: argument
+// lists, never a shell string, and pipes of our own making, since Node would hand out sockets, which a script
+// cannot open as /dev/stdout.
+
+import { spawn } from 'node:child_process';
+import { accessSync, closeSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import { SystemFailure } from '../contract/errors.ts';
+
+/** A program to start. Its descriptors are handed over and closed on our side. */
+export interface Program {
+  /** Absolute path; also its argv[0]. */
+  readonly file: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Become 0, 1, 2 and so on. */
+  readonly stdio: readonly number[];
+}
+
+/** Exactly one of the two is set. */
+export interface ExitStatus {
+  readonly exitCode: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+}
+
+export interface Subprocess {
+  readonly pid: number;
+  readonly exited: Promise<ExitStatus>;
+  /** Resolves when the child has ended or the time is over, whichever comes first. */
+  exitedWithin(milliseconds: number): Promise<void>;
+}
+
+/**
+ * Starts a program in the home directory, or in `/` where that cannot be entered.
+ * @throws {SystemFailure} it cannot be started
+ */
+export function startProgram({ file, argv, env, stdio }: Program): Subprocess {
+  const cwd = canEnter(env['HOME']) ? env['HOME'] : '/';
+  const child = spawn(file, [...argv], { cwd, env: { ...env }, stdio: [...stdio] });
+  for (const descriptor of stdio) closeSync(descriptor);
+  if (child.pid === undefined) throw cannotStart(file, child);
+  const exited = new Promise<ExitStatus>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ exitCode: code ?? undefined, signal: signal ?? undefined }));
+  });
+  return { pid: child.pid, exited, exitedWithin: (limit) => within(exited, limit) };
+}
+
+/** The first executable of that name in the system's directories. */
+export function findProgram(name: string): string {
+  for (const directory of ['/usr/local/bin', '/usr/bin', '/bin']) {
+    const path = join(directory, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // not here
+    }
+  }
+  const message = `${name} is not installed on this host`;
+  throw new SystemFailure({ code: 'ERR_PROGRAM_MISSING', message, publicMessage: message });
+}
+
+function canEnter(directory: string | undefined): directory is string {
+  if (directory === undefined) return false;
+  try {
+    accessSync(directory, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function cannotStart(file: string, child: ReturnType<typeof spawn>): SystemFailure {
+  child.once('error', () => {}); // told here instead
+  const message = `${file} cannot be started on this host`;
+  return new SystemFailure({ code: 'ERR_PROGRAM_START', message, publicMessage: message });
+}
+
+async function within(exited: Promise<unknown>, limit: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, limit);
+    void exited.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { test } from 'node:test';
+import { createAccount, processesOf } from '../support/accounts.ts';
+
+test('a test account is a person with a private home, and leaves nothing behind', async () => {
+  const account = await createAccount({ groups: ['jt_group_of_accounts'] });
+  assert.match(account.name, /^jt_[0-9a-f]+$/);
+  assert.ok(account.uid >= 1000);
+  assert.equal(statSync(account.home).mode & 0o777, 0o700);
+  assert.match(spawnSync('id', ['-Gn', account.name], { encoding: 'utf8' }).stdout, /jt_group_of_accounts/);
+  const child = spawn('sleep', ['600'], { uid: account.uid, gid: account.gid });
+  await once(child, 'spawn');
+  await account.remove();
+  assert.deepEqual(await processesOf(account.uid), []);
+  assert.equal(existsSync(account.home), false);
+  for (const database of ['passwd', 'group']) {
+    assert.equal(spawnSync('getent', [database, account.name]).status, 2);
+  }
+  await account.remove();
+});
+
+test('accounts can be made beside each other', async () => {
+  const accounts = await Promise.all([createAccount(), createAccount(), createAccount({ shell: '/bin/sh' })]);
+  assert.equal(new Set(accounts.map(({ uid }) => uid)).size, 3);
+  await Promise.all(accounts.map((account) => account.remove()));
+});
