@@ -22,11 +22,14 @@ export function createProgram(name: string, description: string): Command {
     .exitOverride();
 }
 
-/** Adds the four stages; `act` gets the call of whichever the runner named. */
+/**
+ * Adds the four stages; `act` gets the call of whichever the runner named. Config and cleanup take the
+ * configuration; the stages between get it from what config told the runner.
+ */
 export function addStages(program: Command, act: (call: StageCall) => void): Command {
   const configuration = ['--configuration <file>', 'TOML file of this deployment'] as const;
-  stage(program, 'config', 'authorize the job and tell the runner its directories')
-    .requiredOption(...configuration)
+  stage(program, 'config', 'choose where the job runs and tell the runner its directories')
+    .option(...configuration)
     .action((options) => act({ stage: 'config', configurationPath: options.configuration }));
   stage(program, 'prepare', "check the job's directories and say where it will run").action(() =>
     act({ stage: 'prepare' }),
@@ -36,7 +39,7 @@ export function addStages(program: Command, act: (call: StageCall) => void): Com
     .argument('<run stage>', 'name of the run stage, such as get_sources or build_script')
     .action((scriptPath, runStage) => act({ stage: 'run', scriptPath, runStage }));
   stage(program, 'cleanup', 'remove what the job left; works without the other stages, and twice')
-    .requiredOption(...configuration)
+    .option(...configuration)
     .action((options) => act({ stage: 'cleanup', configurationPath: options.configuration }));
   return program;
 }

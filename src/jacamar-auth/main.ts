@@ -16,8 +16,9 @@ import { openLogSink } from './log-sink.ts';
 import { openSite, type Site } from './site.ts';
 import { runStage } from './stages.ts';
 
-const DESCRIPTION = `Authorizes a GitLab CI job by its signed ID token and runs it as the local account of the
-person who triggered it. Called by GitLab Runner's custom executor; see docs/tutorial.md.`;
+const DESCRIPTION =
+  'Authorizes a GitLab CI job by its signed ID token and runs it as the local account of the person who ' +
+  "triggered it. Called by GitLab Runner's custom executor.";
 
 runProgram(async (argv, environment, stop) => {
   let call: StageCall | undefined;

@@ -64,12 +64,11 @@ function readConfiguration(path: string): AuthConfiguration {
 }
 
 function withoutConfiguration(stage: string): SystemFailure {
-  return new SystemFailure({
-    code: 'ERR_NO_CONFIGURATION',
-    message:
-      `no configuration is known at the ${stage} stage: it comes from the config stage, which did not run or did ` +
-      'not end well. Look at the errors of earlier stages.',
-  });
+  const takesOption = stage === 'config_exec' || stage === 'cleanup_exec';
+  const why = takesOption
+    ? 'the option --configuration is missing from the runner\'s arguments'
+    : 'it comes from the config stage, which did not run or did not end well; look at earlier errors';
+  return new SystemFailure({ code: 'ERR_NO_CONFIGURATION', message: `no configuration is known at ${stage}: ${why}` });
 }
 
 /** A service account has no place in /run of its own; its home is as trustworthy as itself. */

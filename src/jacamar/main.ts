@@ -17,8 +17,9 @@ import {
 import { announceConfig, handoffByHand } from './by-hand.ts';
 import { runStage, type StageResult } from './stages.ts';
 
-const DESCRIPTION = `Runs the stages of a GitLab CI job as the user who calls it. jacamar-auth starts it; without
-jacamar-auth (a runner of one's own) call it with --no-auth in its place.`;
+const DESCRIPTION =
+  'Runs the stages of a GitLab CI job as the user who calls it. jacamar-auth starts it; in a runner of your own, ' +
+  'call it with --no-auth in its place.';
 
 runProgram(async (argv, environment, stop) => {
   let call: StageCall | undefined;

@@ -1,0 +1,89 @@
+// The unprivileged addon: locks that end with their holder, orphans that become ours.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { loadBuiltLock } from './built.ts';
+
+const lock = loadBuiltLock();
+
+describe('tryLock', () => {
+  let directory: string;
+  let file: string;
+  before(() => {
+    directory = mkdtempSync(path.join(tmpdir(), 'jt_lock_'));
+    file = path.join(directory, 'lock');
+  });
+  after(() => rmSync(directory, { recursive: true }));
+
+  test('gives the lock to one open file, and to the next once it is released or closed', () => {
+    const [first, second] = [openSync(file, 'w'), openSync(file, 'w')];
+    assert.equal(lock.tryLock(first), true);
+    assert.equal(lock.tryLock(first), true);
+    assert.equal(lock.tryLock(second), false);
+    lock.unlock(first);
+    assert.equal(lock.tryLock(second), true);
+    assert.equal(lock.tryLock(first), false);
+    closeSync(second);
+    assert.equal(lock.tryLock(first), true);
+    closeSync(first);
+  });
+
+  test('waits for no other process, and gets the lock when that one is killed', async () => {
+    const holder = spawn('flock', [file, 'sh', '-c', 'echo held; exec sleep 600'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
+    await once(holder.stdout, 'data');
+    const fd = openSync(file, 'w');
+    assert.equal(lock.tryLock(fd), false);
+    process.kill(-(holder.pid ?? Number.NaN), 'SIGKILL');
+    await once(holder, 'close');
+    assert.equal(lock.tryLock(fd), true);
+    closeSync(fd);
+  });
+
+  test('throws for a descriptor that is not open, and for anything that is none', () => {
+    assert.throws(() => lock.tryLock(999), { code: 'EBADF', errno: -9, syscall: 'flock', step: 'take the lock' });
+    assert.throws(() => lock.unlock(999), { code: 'EBADF', syscall: 'flock', step: 'release the lock' });
+    assert.throws(() => lock.tryLock(-1), RangeError);
+    assert.throws(() => lock.tryLock('1' as unknown as number), TypeError);
+    assert.throws(() => (lock.tryLock as () => unknown)(), TypeError);
+  });
+});
+
+describe('orphans', () => {
+  const parentOf = (pid: number): number => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  };
+
+  test('of descendants become ours, and are reaped once they have ended', async () => {
+    lock.becomeSubreaper();
+    const parent = spawn('sh', ['-c', 'sleep 600 & echo $!'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    const orphan = Number(line.toString());
+    await once(parent, 'exit');
+    assert.equal(parentOf(orphan), process.pid);
+    assert.equal(lock.reap(orphan), false);
+    process.kill(orphan, 'SIGKILL');
+    while (!lock.reap(orphan)) await wait(5);
+    assert.throws(() => lock.reap(orphan), { code: 'ECHILD', syscall: 'waitpid' });
+  });
+
+  test('reap takes one pid, never "any child" or a group', () => {
+    for (const pid of [-1, 0, 1, -2, 1.5]) assert.throws(() => lock.reap(pid), RangeError);
+  });
+});
+
+test('a pipe is close-on-exec', () => {
+  for (const fd of lock.pipe()) {
+    assert.match(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'), /flags:\s+0?2[0-7]{6}/);
+    closeSync(fd);
+  }
+});
