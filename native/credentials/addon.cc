@@ -127,9 +127,9 @@ void run_look_up(void* argument) {
 Value look_up_account(const CallbackInfo& info) {
   jacamar::expect_arguments(info, 1);
   const Env env = info.Env();
+  std::string name = jacamar::to_text(info[0], "name");  // throws, so before there is anything to release
   auto done = Napi::ThreadSafeFunction::New(env, Napi::Function(), "lookUpAccount", 1, 1);
-  auto task = std::make_unique<LookUpTask>(
-      LookUpTask{jacamar::to_text(info[0], "name"), done, Napi::Promise::Deferred::New(env)});
+  auto task = std::make_unique<LookUpTask>(LookUpTask{std::move(name), done, Napi::Promise::Deferred::New(env)});
   const auto promise = task->deferred.Promise();
   uv_thread_t thread{};
   const int error = uv_thread_create(&thread, run_look_up, task.get());

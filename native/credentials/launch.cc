@@ -202,7 +202,8 @@ void default_signals() noexcept {
 
 Result<pid_t> launch(Plan& plan) noexcept {
   if (plan.credentials && !acceptable(*plan.credentials)) return Failure{Step::plan, EPERM};
-  if (plan.argv.empty() || (plan.descriptor < 0 && plan.file.front() != '/')) return Failure{Step::plan, EINVAL};
+  const bool program = plan.descriptor >= 0 || plan.file.starts_with('/');
+  if (plan.argv.empty() || !program || !plan.cwd.starts_with('/')) return Failure{Step::plan, EINVAL};
   Prepared prepared = prepare(plan);
   int ends[2] = {-1, -1};
   if (pipe2(ends, O_CLOEXEC) != 0) return Failure{Step::report, errno};

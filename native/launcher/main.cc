@@ -37,9 +37,11 @@ constexpr string_view role = JACAMAR_ROLE;
 /// System failure in the runner's words: a refusal here is never the job's fault.
 [[noreturn]] void refuse(const std::string& path, const std::string& rule) {
   const char* wanted = std::getenv("SYSTEM_FAILURE_EXIT_CODE");
-  const long status = wanted == nullptr ? 0 : std::strtol(wanted, nullptr, 10);
+  char* end = nullptr;
+  const long number = wanted == nullptr ? 0 : std::strtol(wanted, &end, 10);
+  const bool usable = number >= 1 && number <= 255 && *end == '\0';
   dprintf(2, "%s: %s: %s\n", role.data(), path.c_str(), rule.c_str());
-  _exit(status >= 1 && status <= 255 ? static_cast<int>(status) : 2);
+  _exit(usable ? static_cast<int>(number) : 2);
 }
 
 [[noreturn]] void refuse(const std::string& path) { refuse(path, std::strerror(errno)); }
@@ -119,11 +121,11 @@ void check_path(const std::string& path, bool own_too) {
     struct stat status {};
     const std::string so_far = path.substr(0, begin == 1 ? 1 : begin - 1);
     if (at < 0 || fstat(at, &status) != 0) refuse(so_far);
-    check_trust(status, so_far, own_too);
     const bool last = begin > path.size();
     if (!(last ? S_ISREG(status.st_mode) : S_ISDIR(status.st_mode))) {
       refuse(so_far, last ? "must be a regular file" : "must be a directory, not a link");
     }
+    check_trust(status, so_far, own_too);
     if (last) break;
     const auto end = std::min(path.find('/', begin), path.size());
     const int next = openat(at, path.substr(begin, end - begin).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);

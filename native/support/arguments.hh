@@ -5,10 +5,14 @@
 
 #include <uv.h>
 
+#include <array>
+#include <cerrno>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <system_error>
+#include <utility>
 
 #include "napi.hh"
 
@@ -49,10 +53,25 @@ template <typename Integer>
   return value.As<Napi::Boolean>().Value();
 }
 
+/// libuv knows the errors that its own calls meet; these are met here as well. (glibc's own function
+/// for the purpose is newer than Enterprise Linux 8.)
+[[nodiscard]] inline std::string error_name(int error) {
+  constexpr std::array<std::pair<int, const char*>, 6> others{{{ECHILD, "ECHILD"},
+                                                               {ENOEXEC, "ENOEXEC"},
+                                                               {ENOLCK, "ENOLCK"},
+                                                               {EDQUOT, "EDQUOT"},
+                                                               {ESTALE, "ESTALE"},
+                                                               {ENOTRECOVERABLE, "ENOTRECOVERABLE"}}};
+  for (const auto& [number, name] : others) {
+    if (number == error) return name;
+  }
+  return uv_err_name(-error);
+}
+
 /// An Error shaped like Node's own (negative errno, code, syscall), plus the step that failed.
 [[nodiscard]] inline Napi::Error system_error(Napi::Env env, const char* step, const char* call, int error) {
-  const std::string code = uv_err_name(-error);
-  const std::string text = code + ": " + uv_strerror(-error) + ", " + call + " (" + step + ")";
+  const std::string code = error_name(error);
+  const std::string text = code + ": " + std::generic_category().message(error) + ", " + call + " (" + step + ")";
   Napi::Error result = Napi::Error::New(env, text);
   result.Set("code", Napi::String::New(env, code));
   result.Set("errno", Napi::Number::New(env, -error));

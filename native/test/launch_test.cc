@@ -80,13 +80,20 @@ const test::Test reports_format("a program of no known format is reported with i
   EXPECT(failed_at(run(plan), Step::program, ENOEXEC));
 });
 
-const test::Test refuses_relative("a relative program is refused before the fork", [] {
-  auto plan = shell_plan("true");
-  plan.file = "sh";
-  EXPECT(failed_at(run(plan), Step::plan, EINVAL));
-  plan.file = "";
-  EXPECT(failed_at(run(plan), Step::plan, EINVAL));
-});
+const test::Test refuses_relative("a relative program or directory and an empty vector are refused before the fork",
+                                  [] {
+                                    auto plan = shell_plan("true");
+                                    plan.file = "sh";
+                                    EXPECT(failed_at(run(plan), Step::plan, EINVAL));
+                                    plan.file = "";
+                                    EXPECT(failed_at(run(plan), Step::plan, EINVAL));
+                                    plan = shell_plan("true");
+                                    plan.cwd = "tmp";
+                                    EXPECT(failed_at(run(plan), Step::plan, EINVAL));
+                                    plan = shell_plan("true");
+                                    plan.argv.clear();
+                                    EXPECT(failed_at(run(plan), Step::plan, EINVAL));
+                                  });
 
 const test::Test no_zombie("a failed launch leaves no zombie", [] {
   auto plan = shell_plan("true");

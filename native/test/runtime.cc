@@ -18,7 +18,7 @@ void list_descriptors(int report) {
     std::array<char, 32> link{};
     std::array<char, 256> target{};
     std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", number);
-    if (number == report || readlink(link.data(), target.data(), target.size() - 1) <= 0) continue;
+    if ((number == report && number != 1) || readlink(link.data(), target.data(), target.size() - 1) <= 0) continue;
     dprintf(report, "fd %d %s\n", number, target.data());
   }
 }
@@ -38,10 +38,12 @@ void copy_status(int report) {
 int main(int argc, char** argv, char** environment) {
   const bool to_file = argc > 1 && std::strcmp(argv[1], "-") != 0;
   const int report = to_file ? open(argv[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : 1;
+  if (report < 0) return 99;
   for (char** argument = argv; *argument != nullptr; ++argument) dprintf(report, "argv %s\n", *argument);
   for (; *environment != nullptr; ++environment) dprintf(report, "env %s\n", *environment);
   list_descriptors(report);
   copy_status(report);
   dprintf(report, "umask %03o\n", umask(0));
-  return argc > 2 ? std::atoi(argv[2]) : 0;
+  const char* code = argc > 2 ? argv[2] : nullptr;
+  return code == nullptr ? 0 : static_cast<int>(std::strtol(code, nullptr, 10));
 }

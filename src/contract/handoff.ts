@@ -65,6 +65,28 @@ export function decodeHandoff(bytes: Buffer): { handoff: Handoff; script: Buffer
   return { handoff, script: bytes.subarray(end + 1) };
 }
 
+/** On the channel a handoff stands behind its length in bytes, since the channel stays open after it. */
+export function frame(handoff: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(`${handoff.length}\n`), handoff]);
+}
+
+/** The framed handoff once it is whole, and what follows it; undefined while more has to come. */
+export function unframe(received: Buffer): { handoff: Buffer; rest: Buffer } | undefined {
+  const start = received.indexOf('\n') + 1;
+  if (start === 0 && received.length <= 16) return undefined;
+  const length = received.toString('latin1', 0, Math.max(start - 1, 0));
+  if (!/^[0-9]{1,15}$/.test(length)) throw new Error('handoff without length');
+  const end = start + Number(length);
+  return received.length < end ? undefined : { handoff: received.subarray(start, end), rest: received.subarray(end) };
+}
+
+/** After the handoff jacamar-auth may say, once, that the stage shall end: no signal crosses to another account
+ * without the right to send one, and none can come too early here. */
+export function stopWord(signal: string): string {
+  return `stop ${signal}\n`;
+}
+export const STOP_WORD = /stop (SIG[A-Z0-9]+)\n/;
+
 const reportSchema = v.variant('outcome', [
   v.strictObject({ outcome: v.literal('succeeded'), slot: v.optional(count) }),
   v.strictObject({

@@ -8,8 +8,9 @@ import { AuthorizationError, ConfigurationError, JobError, SystemFailure } from 
 import { type Job, variableValues } from '../contract/job.ts';
 import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
-import { type Account, findAccount } from './account.ts';
+import { type Account, findAccount, lookUp, lookUpGid } from './account.ts';
 import { bindToJob, onlyValue } from './binding.ts';
+import { type Decision, noteAccount, noteClaims } from './decision.ts';
 import { checkJobAtServer } from './job-check.ts';
 import { findKey, pinnedKey } from './keys.ts';
 import { findMapping, looksLikeBot, type Mapping } from './mapping.ts';
@@ -26,8 +27,6 @@ export interface Authorization {
   readonly account: Account;
   /** From RunAs, in place of `general.data_dir`. */
   readonly dataDir: string | undefined;
-  /** What allowed it, for the log. */
-  readonly rule: string;
 }
 
 /** A job together with the server it came from. */
@@ -40,39 +39,52 @@ export interface ServedJob {
  * Decides about a job at its config stage, with every check there is.
  * @throws {AuthorizationError} refused; @throws {SystemFailure} it cannot be decided now
  */
-export async function authorize(site: Site, served: ServedJob): Promise<Authorization> {
+export async function authorize(site: Site, served: ServedJob, decision: Decision): Promise<Authorization> {
   requireLogins(site);
-  const claims = await verifyJobToken(site, served);
+  adviseOnToken(site, served);
+  const claims = await verifyJobToken(site, served, decision);
   const { name, mapping } = mapLogin(site, served.job, claims);
   if (site.configuration.auth.listsPreValidation) await judgeName(site, name);
   const { username, dataDir } = await runAs(site, claims, name);
-  const { account, rule } = await judgeAccount(site, username);
+  const account = await judgeAccount(site, username, decision);
   await checkAtServer(site, served, claims, mapping);
-  return { claims, account, dataDir, rule };
+  return { claims, account, dataDir };
 }
 
 /**
  * Decides again at a later stage: the token must still be good, and lead to the account on record.
  * @throws {AuthorizationError} it leads elsewhere, or nowhere any more
  */
-export async function authorizeAgain(site: Site, served: ServedJob, record: JobRecord): Promise<Authorization> {
-  const claims = await verifyJobToken(site, served);
+export async function authorizeAgain(
+  site: Site,
+  served: ServedJob,
+  record: JobRecord,
+  decision: Decision,
+): Promise<Authorization> {
+  const claims = await verifyJobToken(site, served, decision);
   requireRecorded(claims, record);
   const username = recordIsAuthority() ? record.account.name : await nameFromScratch(site, served.job, claims);
-  const { account, rule } = await judgeAccount(site, username);
+  const account = await judgeAccount(site, username, decision);
   if (account.name !== record.account.name || account.uid !== record.account.uid) {
     throw refuse('ERR_ACCOUNT_CHANGED', `account "${account.name}" (uid ${account.uid}) is not the one on record`);
   }
-  return { claims, account, dataDir: record.dataDir, rule };
+  return { claims, account, dataDir: record.dataDir };
 }
 
 /**
  * Who may clean up after a job: the account on record, also when the token has expired meanwhile, the account
  * was removed, or (in root mode, where nobody else could have written the record) the server is out of reach.
  */
-export async function authorizeCleanup(site: Site, served: ServedJob, record: JobRecord): Promise<Account> {
+export async function authorizeCleanup(
+  site: Site,
+  served: ServedJob,
+  record: JobRecord,
+  decision: Decision,
+): Promise<Account> {
+  noteAccount(decision, record.account);
+  decision.rule = 'record';
   try {
-    requireRecorded(await verifyJobToken(site, served, site.configuration.auth.jwtExpDelayMs), record);
+    requireRecorded(await verifyJobToken(site, served, decision, site.configuration.auth.jwtExpDelayMs), record);
   } catch (error) {
     if (!(error instanceof SystemFailure) || !recordIsAuthority()) throw error;
     site.log.warn('cleaning up on the strength of the record alone', { reason: error.message });
@@ -91,9 +103,14 @@ function requireRecorded(claims: Claims, record: JobRecord): void {
 }
 
 /** Token, signature, times, claims, binding, claim rules: everything that needs no account. */
-async function verifyJobToken(site: Site, { job, server }: ServedJob, expiryGraceMs = 0): Promise<Claims> {
+async function verifyJobToken(
+  site: Site,
+  { job, server }: ServedJob,
+  decision: Decision,
+  expiryGraceMs = 0,
+): Promise<Claims> {
   const { auth } = site.configuration;
-  const claims = await verifyToken(findToken(site, job, server), {
+  const claims = await verifyToken(findToken(site, job), {
     issuer: server.url,
     audiences: auth.jwtRequiredAud,
     expiryGraceMs,
@@ -101,6 +118,7 @@ async function verifyJobToken(site: Site, { job, server }: ServedJob, expiryGrac
     findKey: (kid) => keyFor(site, server, kid),
   });
   bindToJob(claims, job);
+  noteClaims(decision, claims);
   requireClaims(claims, auth);
   return claims;
 }
@@ -114,21 +132,22 @@ async function keyFor(site: Site, server: Server, kid: string) {
 
 const DEFAULT_TOKEN_VARIABLE = 'CI_JOB_JWT';
 
-/** The site's variable, else the default one, as upstream does; the user is told what to add to the job. */
-function findToken({ configuration, log }: Site, job: Job, server: Server) {
+/** The site's variable, else the default one, as upstream does. */
+function findToken({ configuration }: Site, job: Job) {
   const wanted = configuration.general.jwtEnvVariable;
   const token = onlyValue(wanted, variableValues(job, wanted));
   if (token !== undefined) return token;
-  tell(adviceOnTokens(wanted, server));
-  log.warn('the job has no ID token in the variable that the site asks for', { variable: wanted });
   const fallback = onlyValue(DEFAULT_TOKEN_VARIABLE, variableValues(job, DEFAULT_TOKEN_VARIABLE));
   if (fallback !== undefined) return fallback;
   throw refuse('ERR_TOKEN_MISSING', `the job has no ID token in ${wanted}`);
 }
 
-/** Upstream's wording, which sites' own documentation quotes. */
-function adviceOnTokens(variable: string, { url }: Server): string {
-  return [
+/** Tells the user what to add to the job; upstream's wording, which sites' own documentation quotes. */
+function adviseOnToken({ configuration, log }: Site, { job, server: { url } }: ServedJob): void {
+  const variable = configuration.general.jwtEnvVariable;
+  if (variableValues(job, variable).length > 0) return;
+  log.warn('the job has no ID token in the variable that the site asks for', { variable });
+  const advice = [
     `No id_token found on ${variable} variable. Please update your CI job to include the following:`,
     '',
     '  id_tokens:',
@@ -136,7 +155,8 @@ function adviceOnTokens(variable: string, { url }: Server): string {
     `      aud: ${url}`,
     '',
     `For additional details see: ${url}/help/ci/yaml/index.md#id_tokens`,
-  ].join('\n');
+  ];
+  tell(advice.join('\n'));
 }
 
 /** The account name that the login stands for before RunAs. Bots need an entry that limits them to projects. */
@@ -170,7 +190,7 @@ async function runAs(site: Site, claims: Claims, current: string): Promise<Pick<
   if (path === undefined) return { username: current, dataDir: undefined };
   const reply = await askRunAs({ path, sha256, environment }, { current, target }, claims, site.credentials);
   site.log.info('RunAs script ended', { current, target, username: reply.username, ...reply.output });
-  if (reply.userMessage !== undefined) tell(printable(reply.userMessage));
+  if (reply.userMessage !== undefined) tell(reply.userMessage.split('\n').map(printable).join('\n'));
   return reply;
 }
 
@@ -185,18 +205,22 @@ function targetAccount({ configuration, environment }: Site): string | undefined
 }
 
 /** The account of a name, judged by every rule on accounts; with downscope "none" it is our own. */
-async function judgeAccount(site: Site, name: string): Promise<{ account: Account; rule: string }> {
+async function judgeAccount(site: Site, name: string, decision: Decision): Promise<Account> {
   const { auth } = site.configuration;
-  if (auth.downscope === 'none') return { account: await ownAccount(site), rule: await judgeName(site, name) };
+  if (auth.downscope === 'none') {
+    decision.rule = await judgeName(site, name);
+    return await ownAccount(site);
+  }
   const account = await findAccount(name, site.credentials, auth);
-  const rule = judgeByLists(name, await groupsOnLists(site, account), auth);
+  noteAccount(decision, account);
+  decision.rule = judgeByLists(name, await groupsOnLists(site, account), auth);
   requireShell(account, auth.shellAllowlist);
-  return { account, rule };
+  return account;
 }
 
 /** Lists alone, for a name that need not be an account here. */
 async function judgeName(site: Site, name: string): Promise<string> {
-  const account = await site.credentials.lookUpAccount(name);
+  const account = await lookUp(name, site.credentials);
   return judgeByLists(name, account === undefined ? [] : await groupsOnLists(site, account), site.configuration.auth);
 }
 
@@ -212,7 +236,7 @@ async function groupsOnLists({ configuration, credentials }: Site, account: Acco
   const { groupsAllowlist, groupsBlocklist } = configuration.auth;
   const memberships: string[] = [];
   for (const name of new Set([...(groupsAllowlist ?? []), ...groupsBlocklist])) {
-    const gid = await credentials.lookUpGroup(name);
+    const gid = await lookUpGid(name, credentials);
     if (gid === undefined) throw unknownGroup(name);
     if (account.groups.includes(gid)) memberships.push(name);
   }

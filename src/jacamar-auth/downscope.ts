@@ -5,7 +5,7 @@ import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
-import { decodeReport, REPORT_LIMIT, type Report } from '../contract/handoff.ts';
+import { decodeReport, frame, REPORT_LIMIT, type Report, stopWord } from '../contract/handoff.ts';
 import type { Account } from './account.ts';
 import type { Credentials, ExitStatus } from './credentials.ts';
 import { accountEnvironment } from './environment.ts';
@@ -44,10 +44,10 @@ export async function runJacamar(errand: Errand, credentials: Credentials): Prom
   const pid = start(errand, credentials, theirs);
   errand.onStart(pid);
   const channel = openChannel(ours, errand.handoff);
-  const stopForwarding = forwardStop(errand, pid, credentials);
+  const stopForwarding = forwardStop(errand, pid, channel, credentials);
   const status = await waitForExit(pid, credentials);
   stopForwarding();
-  const report = decodeReport(await channel);
+  const report = decodeReport(await channel.report);
   if (report === undefined) throw died(errand, pid, status, credentials);
   if (report.outcome === 'failed') throw failureFrom(report);
   return report;
@@ -80,8 +80,14 @@ function start(errand: Errand, credentials: Credentials, channel: number): numbe
   }
 }
 
-/** Sends the handoff, then takes the report: all bytes until jacamar closes its end. */
-function openChannel(descriptor: number, handoff: Buffer): Promise<Buffer> {
+/** Our end of the channel. It stays open while jacamar runs: its closing tells jacamar that we are gone. */
+interface Channel {
+  /** All bytes until jacamar closes its end. */
+  readonly report: Promise<Buffer>;
+  stop(signal: string): void;
+}
+
+function openChannel(descriptor: number, handoff: Buffer): Channel {
   const socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true });
   const chunks: Buffer[] = [];
   let size = 0;
@@ -92,15 +98,20 @@ function openChannel(descriptor: number, handoff: Buffer): Promise<Buffer> {
   });
   // A jacamar that died early leaves a broken pipe; its exit status says more than that.
   socket.on('error', () => socket.destroy());
-  socket.end(handoff);
-  return new Promise((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks))));
+  socket.once('end', () => socket.end());
+  socket.write(frame(handoff));
+  return {
+    report: new Promise((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks)))),
+    stop: (signal) => void socket.write(stopWord(signal)),
+  };
 }
 
-/** SIGTERM when the runner asks for the end; SIGKILL to the whole session when jacamar takes too long. */
-function forwardStop({ stop, killTimeoutMs }: Errand, pid: number, credentials: Credentials): () => void {
+/** Passes the runner's wish for the end on; SIGKILL to the whole session when jacamar takes too long. */
+function forwardStop(errand: Errand, pid: number, channel: Channel, credentials: Credentials): () => void {
+  const { stop, killTimeoutMs } = errand;
   let timer: NodeJS.Timeout | undefined;
   const onStop = () => {
-    send(credentials, pid, constants.signals.SIGTERM);
+    channel.stop(String(stop.reason));
     timer = setTimeout(() => send(credentials, -pid, constants.signals.SIGKILL), killTimeoutMs);
   };
   if (stop.aborted) onStop();

@@ -2,14 +2,11 @@
 // no variable of the runner. CI variables reach the job through the export lines of the runner's script.
 
 import { CI_VARIABLE_PREFIX } from '../contract/custom-executor.ts';
+import { SYSTEM_PATH, USER_VARIABLES } from '../contract/environment.ts';
 import { JobError } from '../contract/errors.ts';
 import { HANDOFF_VARIABLE } from '../contract/handoff.ts';
 import type { Environment } from '../contract/program.ts';
-import { USER_VARIABLES } from '../contract/user-variables.ts';
 import type { Account } from './account.ts';
-
-/** Directories of system programs, in the order of login.defs(5). */
-export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Environment of jacamar, as `NAME=value`. */
 export function accountEnvironment({ name, home, shell }: Account): string[] {

@@ -13,8 +13,11 @@ export interface Mapping {
   readonly projects?: readonly string[] | undefined;
 }
 
-/** Names that GitLab gives to tokens of projects and groups and to its own accounts. A person can bear one too. */
-const BOT_NAME = /^(?:(?:project|group)_[0-9]+_bot(?:_|$)|service_account_)|^(?:ghost|support-bot|alert-bot)$/;
+/**
+ * Names that GitLab gives to tokens of projects and groups (older ones end in a counter) and to its own accounts.
+ * A person can bear one too.
+ */
+const BOT_NAME = /^(?:(?:project|group)_[0-9]+_bot|service_account_)|^(?:ghost|support-bot|alert-bot)$/;
 
 /** True for a login that looks like a bot's. That others do not look so proves nothing; see job-check.ts. */
 export function looksLikeBot(login: string): boolean {

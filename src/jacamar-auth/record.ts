@@ -3,10 +3,11 @@
 // time (cleanup beside a run that still lives) cannot undo each other's words.
 
 import { createHash } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { AuthorizationError, SystemFailure } from '../contract/errors.ts';
+import { makeDirectories } from '../contract/make-directories.ts';
 import type { ProcessIdentity } from '../contract/process-identity.ts';
 import { replaceFile, stateDirectory } from './state-directory.ts';
 import { readTrustedFile } from './trusted-file.ts';
@@ -55,7 +56,7 @@ export class RecordDirectory {
    * @throws {AuthorizationError} the job ran already, or an open record says something else
    */
   create(record: JobRecord): void {
-    mkdirSync(this.#path, { recursive: true, mode: 0o700 });
+    makeDirectories(this.#path, 0o700);
     if (this.#has('ran') || this.#has('ended')) throw replayed('this job has been here before and is over');
     const temporary = join(this.#path, `.${process.pid}`);
     replaceFile(temporary, JSON.stringify({ version: 1, ...record }));

@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import * as v from 'valibot';
+import { SYSTEM_PATH } from '../contract/environment.ts';
 import { AuthorizationError, ConfigurationError, JacamarError } from '../contract/errors.ts';
 import { printable } from '../contract/text.ts';
 import type { Credentials, ExitStatus } from './credentials.ts';
-import { SYSTEM_PATH } from './environment.ts';
 import { waitForExit } from './exit-status.ts';
 import { parseStrictJson } from './strict-json.ts';
 import type { Claims } from './token.ts';
@@ -233,7 +233,10 @@ type Reply = v.InferOutput<typeof replySchema>;
 function parseReply(stdout: Buffer): Reply | AuthorizationError {
   if (stdout.toString('latin1').trim() === '') return {};
   try {
-    return v.parse(replySchema, parseStrictJson(stdout));
+    const reply = parseStrictJson(stdout);
+    // To valibot a list is an object too, and every member of ours is optional.
+    if (Array.isArray(reply)) throw new TypeError('a list');
+    return v.parse(replySchema, reply);
   } catch (cause) {
     return refuse('ERR_RUNAS_REPLY', `its output is no acceptable reply: ${(cause as Error).message}`, cause);
   }

@@ -66,7 +66,7 @@ function readConfiguration(path: string): AuthConfiguration {
 function withoutConfiguration(stage: string): SystemFailure {
   const takesOption = stage === 'config_exec' || stage === 'cleanup_exec';
   const why = takesOption
-    ? 'the option --configuration is missing from the runner\'s arguments'
+    ? "the option --configuration is missing from the runner's arguments"
     : 'it comes from the config stage, which did not run or did not end well; look at earlier errors';
   return new SystemFailure({ code: 'ERR_NO_CONFIGURATION', message: `no configuration is known at ${stage}: ${why}` });
 }

@@ -21,6 +21,7 @@ import { tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
+import { type Decision, decide } from './decision.ts';
 import { checkDownscope, type Errand, refuseRoot, runJacamar } from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
@@ -54,12 +55,13 @@ const STAGES: Record<DriverStage, (step: Step) => Promise<void>> = { config, pre
 async function config(step: Step): Promise<void> {
   const { site, served, records } = step;
   records.prune(Math.floor(site.now() / 1000));
-  const authorization = await authorize(site, served);
-  const record = recordOf(step, authorization);
-  records.create(record);
-  const { account } = authorization;
+  const { account, record } = await decideAt(step, async (decision) => {
+    const authorization = await authorize(site, served, decision);
+    const record = recordOf(step, authorization);
+    records.create(record);
+    return { account: authorization.account, record };
+  });
   site.log.info(`local account (${account.name}) authorized for CI job execution`);
-  logDecision(step, authorization);
   const base = baseOf(site, record);
   if (site.configuration.auth.rootDirCreation) createRootDirectory(base, account);
   const { slot } = await launch(step, { account, record, output: 2 });
@@ -71,7 +73,7 @@ async function config(step: Step): Promise<void> {
 
 async function prepare(step: Step): Promise<void> {
   const record = requireRecord(step);
-  const { account } = await authorizeAgain(step.site, step.served, record);
+  const { account } = await decideAt(step, (decision) => authorizeAgain(step.site, step.served, record, decision));
   await launch(step, { account, record, output: 1 });
 }
 
@@ -80,7 +82,7 @@ async function run(step: Step): Promise<void> {
   if (!isAllowedRunStage(step, runStageName)) return;
   const script = readScript(step.call.scriptPath);
   const record = requireRecord(step);
-  const { account } = await authorizeAgain(step.site, step.served, record);
+  const { account } = await decideAt(step, (decision) => authorizeAgain(step.site, step.served, record, decision));
   step.records.markRun();
   try {
     await launch(step, { account, record, output: 1, script });
@@ -97,7 +99,7 @@ async function cleanup(step: Step): Promise<void> {
     site.log.debug('nothing to clean up: no job was authorized, or it was cleaned up before');
     return;
   }
-  const account = await authorizeCleanup(site, served, record);
+  const account = await decideAt(step, (decision) => authorizeCleanup(site, served, record, decision));
   await launch(step, { account, record, output: 1 });
   records.end();
 }
@@ -127,19 +129,11 @@ function recordOf({ site, served: { job, server } }: Step, { claims, account, da
   };
 }
 
-/** One line per decision with everything an audit asks for. */
-function logDecision({ site, served: { job }, call }: Step, { claims, account, rule }: Authorization): void {
-  site.log.info('authorization decision', {
-    result: 'allowed',
-    job: job.id,
-    project: claims.job_project_path ?? claims.project_path,
-    user_id: claims.user_id,
-    login: claims.user_login,
-    account: account.name,
-    uid: account.uid,
-    stage: call.stage,
-    rule,
-  });
+async function decideAt<T>(
+  { site, served: { job }, call }: Step,
+  make: (decision: Decision) => Promise<T>,
+): Promise<T> {
+  return await decide({ job, stage: call.stage, log: site.log }, make);
 }
 
 function requireRecord({ records, call }: Step): JobRecord {

@@ -1,9 +1,10 @@
 // The directory in which jacamar-auth keeps what must outlive one call: cached keys and one record per job.
 // In root mode only root can reach it; under a service account it is as trustworthy as that account.
 
-import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SystemFailure } from '../contract/errors.ts';
+import { makeDirectories } from '../contract/make-directories.ts';
 import { writeFully } from '../contract/program.ts';
 import { checkDirectories } from './trusted-file.ts';
 
@@ -14,7 +15,7 @@ import { checkDirectories } from './trusted-file.ts';
 export function stateDirectory(root: string, ...parts: string[]): string {
   const directory = join(root, ...parts);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
     checkDirectories(directory);
     return directory;
   } catch (cause) {

@@ -91,7 +91,10 @@ function inspectHeader(compact: string): string {
   const parsed = v.safeParse(headerSchema, header);
   if (parsed.success) return parsed.output.kid;
   const where = v.getDotPath(parsed.issues[0]) ?? 'header';
-  throw refuse('ERR_TOKEN_HEADER', `its header is not acceptable: ${where}: ${parsed.issues[0].message}`);
+  throw refuse(
+    'ERR_TOKEN_HEADER',
+    `its header is not acceptable: ${printable(`${where}: ${parsed.issues[0].message}`)}`,
+  );
 }
 
 /** No `jku`, `jwk`, `x5u`, `crit`, `zip`: keys come from the configured server alone. */
@@ -105,7 +108,7 @@ function strictPart(compact: string, index: 0 | 1): unknown {
   try {
     return parseStrictJson(Buffer.from(compact.split('.')[index] ?? '', 'base64url'));
   } catch (cause) {
-    throw refuse('ERR_TOKEN_FORM', `part ${index + 1} is not acceptable: ${(cause as Error).message}`);
+    throw refuse('ERR_TOKEN_FORM', `part ${index + 1} is not acceptable: ${printable((cause as Error).message)}`);
   }
 }
 
@@ -165,14 +168,16 @@ function describeTime(seconds: number | undefined): string {
   return Number.isNaN(time.getTime()) ? 'an unknown time' : time.toISOString();
 }
 
-function checkClaims(payload: JWTPayload, { audiences }: Expected): Claims {
+function checkClaims(payload: JWTPayload, { audiences, now }: Expected): Claims {
   const parsed = v.safeParse(claimsSchema, payload);
   if (!parsed.success) {
     const where = v.getDotPath(parsed.issues[0]) ?? 'payload';
-    throw refuse('ERR_TOKEN_CLAIM', `claim ${where} of a CI token is not acceptable: ${parsed.issues[0].message}`);
+    const why = printable(parsed.issues[0].message);
+    throw refuse('ERR_TOKEN_CLAIM', `claim ${printable(where)} of a CI token is not acceptable: ${why}`);
   }
   const claims = parsed.output;
-  if (claims.exp - claims.iat > LONGEST_LIFE_SECONDS || claims.exp < claims.iat) {
+  const isFromFuture = claims.iat > Math.floor(now.getTime() / 1000) + LEEWAY_SECONDS;
+  if (claims.exp - claims.iat > LONGEST_LIFE_SECONDS || claims.exp < claims.iat || isFromFuture) {
     throw refuse('ERR_TOKEN_LIFETIME', `it lives from ${describeTime(claims.iat)} to ${describeTime(claims.exp)}`);
   }
   const audience = typeof claims.aud === 'string' ? claims.aud : (claims.aud[0] ?? '');

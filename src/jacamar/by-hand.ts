@@ -13,13 +13,13 @@ import {
   RUNNER_ENVIRONMENT,
 } from '../contract/custom-executor.ts';
 import { baseDirectory } from '../contract/directories.ts';
+import { USER_VARIABLES } from '../contract/environment.ts';
 import { ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
 import { decodeHandoff, encodeHandoff, type Handoff } from '../contract/handoff.ts';
 import { parseJobResponse, readRunnerNumbers } from '../contract/job.ts';
 import { identityOf } from '../contract/process-identity.ts';
 import { type Environment, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
-import { USER_VARIABLES } from '../contract/user-variables.ts';
 import type { StageResult } from './stages.ts';
 
 /** What jacamar-auth would have sent. */

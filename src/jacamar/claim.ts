@@ -2,7 +2,7 @@
 // with one token both say 0, and any CI variable can forge them. A claim is a small file per number, changed
 // only under flock; it names the runner's process and a last moment, and ends with either.
 
-import { closeSync, constants, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -124,7 +124,6 @@ function write(directory: string, slot: number, claim: Claim): void {
 }
 
 async function underLock<T>(directory: string, lock: Lock, act: () => T): Promise<T> {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const descriptor = openSync(join(directory, 'lock'), flags, 0o600);
   try {

@@ -1,10 +1,9 @@
 // jacamar: runs one stage of a job as the user. Started by jacamar-auth with a handoff on standard input, or
 // directly (`--no-auth` with a configuration) by a runner that already runs as the user.
 
-import { readFileSync } from 'node:fs';
 import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
-import { decodeHandoff, encodeReport, HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
+import { HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
 import {
   type Environment,
   exitCodeFor,
@@ -12,9 +11,9 @@ import {
   recordBuildExitCode,
   runProgram,
   tell,
-  writeFully,
 } from '../contract/program.ts';
 import { announceConfig, handoffByHand } from './by-hand.ts';
+import { openChannel } from './channel.ts';
 import { runStage, type StageResult } from './stages.ts';
 
 const DESCRIPTION =
@@ -36,9 +35,10 @@ runProgram(async (argv, environment, stop) => {
 
 /** The result goes back through the channel; the exit code matters to nobody, but 0 stays for success. */
 async function serveJacamarAuth(stop: AbortSignal): Promise<number> {
-  const { handoff, script } = decodeHandoff(readFileSync(0));
-  const { error, result } = await attempt(handoff, script, stop);
-  writeFully(0, encodeReport(error === undefined ? { outcome: 'succeeded', ...result } : reportOf(error)));
+  const channel = await openChannel(0);
+  const { handoff, script } = channel;
+  const { error, result } = await attempt(handoff, script, AbortSignal.any([stop, channel.stop]));
+  await channel.report(error === undefined ? { outcome: 'succeeded', ...result } : reportOf(error));
   return error === undefined ? 0 : 1;
 }
 

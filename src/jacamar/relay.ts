@@ -11,6 +11,7 @@ const DRAIN_LIMIT_MS = 5_000;
 export interface Relay {
   /** Settles when the reader of our output has gone away: nobody wants the rest. */
   readonly broken: Promise<void>;
+  readonly isBroken: boolean;
   /** Resolves when all output has been passed on; gives up on a pipe that somebody out of reach holds open. */
   finish(): Promise<void>;
 }
@@ -18,15 +19,20 @@ export interface Relay {
 /** Reads `from` to its end and writes all of it to `to`. */
 export function openRelay(from: number, to: number): Relay {
   const source = new Socket({ fd: from, readable: true, writable: false });
-  let tellBroken = () => {};
-  const broken = new Promise<void>((resolve) => {
-    tellBroken = resolve;
-  });
+  const broken = Promise.withResolvers<void>();
+  let isBroken = false;
   const done = carry(source, to).catch(() => {
     source.destroy();
-    tellBroken();
+    isBroken = true;
+    broken.resolve();
   });
-  return { broken, finish: () => finishWithin(done, source) };
+  return {
+    broken: broken.promise,
+    get isBroken() {
+      return isBroken;
+    },
+    finish: () => finishWithin(done, source),
+  };
 }
 
 /** `for await` reads on only when the write before is through: that is the back-pressure. */

@@ -1,5 +1,6 @@
 // The four driver stages on the user's side, as lists of steps.
 
+import { userInfo } from 'node:os';
 import { SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { loadLock } from '../contract/lock.ts';
@@ -7,7 +8,7 @@ import { writeFully } from '../contract/program.ts';
 import { claimSlot, releaseSlot } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
 import { placeScript } from './script.ts';
-import { openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
+import { makeBuildsDirectory, openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
 
 /** What a stage has to say besides that it went well. */
 export interface StageResult {
@@ -24,7 +25,9 @@ const STAGES: Record<Handoff['stage'], typeof runStage> = { config, prepare, run
 
 async function config(handoff: Handoff): Promise<StageResult> {
   openWorkspace(handoff);
-  return { slot: await claimSlot(handoff, loadLock()) };
+  const slot = await claimSlot(handoff, loadLock());
+  makeBuildsDirectory(handoff, slot);
+  return { slot };
 }
 
 async function prepare(handoff: Handoff): Promise<StageResult> {
@@ -33,7 +36,7 @@ async function prepare(handoff: Handoff): Promise<StageResult> {
   const lines = [
     ...(jobMessage === undefined ? [] : [jobMessage]),
     `Targeting ${executor} execution`,
-    `Running as ${process.env['USER'] ?? ''} UID: ${process.getuid?.()} GID: ${process.getgid?.()}`,
+    `Running as ${userInfo().username} UID: ${process.getuid?.()} GID: ${process.getgid?.()}`,
     `Local time: ${localTime(new Date())}`,
   ];
   writeFully(1, `${lines.join('\n')}\n`);

@@ -5,7 +5,11 @@
 import { spawn } from 'node:child_process';
 import { accessSync, closeSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { SYSTEM_PATH } from '../contract/environment.ts';
 import { SystemFailure } from '../contract/errors.ts';
+
+/** What people find after a login, unless their profile says otherwise: login.defs(5). */
+const LOGIN_UMASK = 0o022;
 
 /** A program to start. Its descriptors are handed over and closed on our side. */
 export interface Program {
@@ -36,7 +40,9 @@ export interface Subprocess {
  */
 export function startProgram({ file, argv, env, stdio }: Program): Subprocess {
   const cwd = canEnter(env['HOME']) ? env['HOME'] : '/';
+  const ours = process.umask(LOGIN_UMASK);
   const child = spawn(file, [...argv], { cwd, env: { ...env }, stdio: [...stdio] });
+  process.umask(ours);
   for (const descriptor of stdio) closeSync(descriptor);
   if (child.pid === undefined) throw cannotStart(file, child);
   const exited = new Promise<ExitStatus>((resolve) => {
@@ -47,7 +53,7 @@ export function startProgram({ file, argv, env, stdio }: Program): Subprocess {
 
 /** The first executable of that name in the system's directories. */
 export function findProgram(name: string): string {
-  for (const directory of ['/usr/local/bin', '/usr/bin', '/bin']) {
+  for (const directory of SYSTEM_PATH.split(':')) {
     const path = join(directory, name);
     try {
       accessSync(path, constants.X_OK);

@@ -3,9 +3,10 @@
 
 import { lstatSync, mkdirSync, rmdirSync, rmSync, type Stats, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { cacheDirectory, scriptsDirectory } from '../contract/directories.ts';
+import { cacheDirectory, scriptsDirectory, slotName, slotsDirectory } from '../contract/directories.ts';
 import { JobError, SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
+import { makeDirectories } from '../contract/make-directories.ts';
 import { printable } from '../contract/text.ts';
 
 const OPEN_TO_OTHERS = 0o077;
@@ -34,6 +35,11 @@ export function makeDirectory(base: string, directory: string): void {
   }
 }
 
+/** The build directory of a slot; what is in it belongs to the runner's scripts. */
+export function makeBuildsDirectory({ base, job, settings }: Handoff, slot: number): void {
+  makeDirectory(base, join(slotsDirectory(base, job.runner, settings.limitBuildDir), slotName(slot)));
+}
+
 /** Where the scripts of this job lie. */
 export function scriptsOf({ base, job }: Handoff, slot: number): string {
   const directory = scriptsDirectory(base, { ...job, slot, jobId: job.id });
@@ -60,7 +66,7 @@ function removeEmptyLevels(top: string, directory: string): void {
 
 function makeBase(base: string): void {
   try {
-    mkdirSync(base, { recursive: true, mode: 0o700 });
+    makeDirectories(base, 0o700);
   } catch (cause) {
     throw cannotMake(base, cause);
   }

@@ -7,7 +7,7 @@ import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createAccount, type TestAccount } from '../support/accounts.ts';
+import { createAccount, processesOf, type TestAccount } from '../support/accounts.ts';
 import { addonFile, examplePlan, finished } from './built.ts';
 
 describe('a service account with file capabilities', () => {
@@ -83,7 +83,14 @@ describe('a service account with file capabilities', () => {
     assert.equal(output, noCapabilities);
   });
 
-  test('an uid of root is refused here too', async () => {
+  test('a death signal cannot reach the launched program: kill(2) needs CAP_KILL for that', async () => {
+    const launch =
+      "c.launch({ ...plan, file: '/bin/sleep', argv: ['sleep', '600'], stdio: [n, n, n], deathSignal: 9 })";
+    await asService(`const n = fs.openSync('/dev/null', 'r+'); ${launch}; process.kill(process.pid, 'SIGKILL');`);
+    assert.equal((await processesOf(target.uid)).length, 1);
+  });
+
+  test('a uid of root is refused here too', async () => {
     const code = `try { sh('id', { credentials: { uid: 0, gid: 1, groups: [] } }) } catch (e) { console.log(e.code, e.step) }`;
     assert.equal(await asService(code), 'EPERM check the plan\n');
   });

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import type { CredentialsError, LaunchPlan } from '../../src/jacamar-auth/credentials.ts';
 import { createAccount, type TestAccount } from '../support/accounts.ts';
-import { ended, examplePlan, loadBuiltCredentials } from './built.ts';
+import { addonFile, ended, examplePlan, finished, loadBuiltCredentials } from './built.ts';
 
 const credentials = loadBuiltCredentials();
 const shell = (script: string): Partial<LaunchPlan> => ({ argv: ['sh', '-c', script] });
@@ -68,8 +68,41 @@ describe('launch as a real account', () => {
       assert.throws(() => credentials.launch({ ...examplePlan, cwd: '/does-not-exist' }));
     }
     assert.equal(readdirSync('/proc/self/fd').length, descriptors);
-    assert.equal(readFileSync('/proc/self/task/' + process.pid + '/children', 'utf8').trim(), '');
+    assert.equal(readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim(), '');
   });
+});
+
+// The order is the safety of it: groups while that is still allowed, capabilities after the ids, nothing but
+// the way to the program after the proof.
+const order = [
+  ...['setsid', 'close_range', 'umask', 'setgroups', 'setresgid', 'setresuid', 'capset', 'capget', 'getresuid'],
+  ...['getresgid', 'getgroups', 'setresuid', 'setresuid', 'setresgid', 'setresgid', 'setgroups', 'chdir', 'getppid'],
+];
+
+test('the child makes its system calls in the order that the design fixes', async () => {
+  const code = `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(addonFile('credentials'))});
+    m.exports.launch(${JSON.stringify({ ...examplePlan, file: '/bin/true', argv: ['true'] })})`;
+  const calls = [...new Set(order), 'execve'].join(',');
+  const trace = await finished('strace', [
+    '-f',
+    '-qq',
+    '-e',
+    'signal=none',
+    '-e',
+    `trace=${calls}`,
+    process.execPath,
+    '-e',
+    code,
+  ]);
+  const child = trace.stderr.match(/^\[pid +(\d+)\] setsid/m)?.[1];
+  const made = trace.stderr
+    .split('\n')
+    .filter((line) => line.startsWith(`[pid ${child}]`) || line.startsWith(`[pid  ${child}]`))
+    .map((line) => /\] (?:<\.\.\. )?(\w+)/.exec(line)?.[1] ?? '');
+  const once = made
+    .slice(0, made.indexOf('execve'))
+    .filter((call, index, all) => call !== 'close_range' || all[index - 1] !== call);
+  assert.deepEqual(once, order);
 });
 
 describe('failures of a launch', () => {

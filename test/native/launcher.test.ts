@@ -202,7 +202,7 @@ describe('what is not started', () => {
 
   test('a refusal ends with 2 when the runner names no code, or none that is one', async () => {
     fs.rmSync(at('libexec/jacamar-runtime'));
-    for (const value of ['', '0', '256', '-1', 'x']) {
+    for (const value of ['', '0', '256', '-1', 'x', '1x']) {
       const { code } = await start('jacamar-auth', { env: { SYSTEM_FAILURE_EXIT_CODE: value } });
       assert.equal(code, 2);
     }

@@ -2,6 +2,7 @@
 
 import { closeSync } from 'node:fs';
 import { constants, userInfo } from 'node:os';
+import { SYSTEM_PATH } from '../../contract/environment.ts';
 import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
 import { loadLock } from '../../contract/lock.ts';
@@ -46,24 +47,28 @@ export async function runInShell(script: string, handoff: Handoff, stop: AbortSi
   const onStop = () => void tree.end(settings.killTimeoutMs * 0.9);
   if (stop.aborted) onStop();
   stop.addEventListener('abort', onStop, { once: true });
-  const broken = Promise.race(relays.map((relay) => relay.broken));
-  await Promise.race([child.exited, broken, progress.closed.then(() => child.exitedWithin(LOGOUT_LIMIT_MS))]);
+  await Promise.race([
+    child.exited,
+    ...relays.map((relay) => relay.broken),
+    progress.closed.then(() => child.exitedWithin(LOGOUT_LIMIT_MS)),
+  ]);
   await endTree(tree, stop.aborted ? settings.killTimeoutMs * 0.9 : LEFTOVER_PATIENCE_MS, stop);
   await Promise.all(relays.map((relay) => relay.finish()));
+  if (relays.some((relay) => relay.isBroken)) throw unread();
   const shell = await child.exited;
   judge(readProgress(await progress.finish(), shell), bash);
 }
 
 /** `env -i` with what a login shell needs; the job's own variables come in the script. */
 function shellEnvironment(extra: readonly string[]): Record<string, string> {
-  const { username, homedir } = userInfo();
+  const { username, homedir, shell } = userInfo();
   const given = Object.fromEntries(extra.map((entry) => splitAtEquals(entry)));
   return {
     HOME: homedir,
     USER: username,
     LOGNAME: username,
-    SHELL: process.env['SHELL'] ?? '/bin/bash',
-    PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+    SHELL: shell ?? '/bin/sh',
+    PATH: SYSTEM_PATH,
     JACAMAR_CI_SHELL: 'true',
     ...given,
   };
@@ -103,6 +108,11 @@ async function endTree(tree: ProcessTree, patienceMs: number, stop: AbortSignal)
   if (left.surviving.length === 0) return;
   const message = `these processes of the job could not be ended: ${left.surviving.join(', ')}`;
   throw new SystemFailure({ code: 'ERR_SURVIVORS', message, publicMessage: message });
+}
+
+function unread(): SystemFailure {
+  const message = 'the runner stopped reading the output of the job, so the job was ended';
+  return new SystemFailure({ code: 'ERR_OUTPUT_CLOSED', message, publicMessage: message });
 }
 
 function judge({ shell, started, scriptCode }: Ending, bash: string): void {

@@ -1,0 +1,164 @@
+// What the two programs tell each other survives the way, and nothing else counts as said.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import {
+  decodeHandoff,
+  decodeReport,
+  encodeHandoff,
+  encodeReport,
+  frame,
+  type HandoffContent,
+  unframe,
+} from '../../src/contract/handoff.ts';
+
+const CONTENT: HandoffContent = {
+  stage: 'run',
+  runStage: 'build_script',
+  job: { id: 302, server: 'https://g', projectPath: 'a/b', runner: 'r', concurrent: 0, timeoutSeconds: 3600 },
+  runnerProcess: { pid: 7, startTime: '123' },
+  base: '/home/alice/.jacamar-ci',
+  slot: 0,
+  settings: {
+    executor: 'shell',
+    userBashEnv: ['A=1\nB=2'],
+    retainLogs: false,
+    limitBuildDir: false,
+    killTimeoutMs: 30_000,
+    jobMessage: 'line one\nline two\u2028\u0000',
+  },
+  variables: { JACAMAR_NO_BASH_PROFILE: '1' },
+};
+
+describe('a handoff', () => {
+  it('arrives as it was sent, with any script whatever', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 2000 }), (script) => {
+        const { handoff, script: arrived } = decodeHandoff(encodeHandoff(CONTENT, script));
+        assert.deepEqual(handoff, { protocol: 1, ...CONTENT });
+        assert.deepEqual(Buffer.from(arrived), Buffer.from(script));
+      }),
+    );
+  });
+
+  it('may be without script, slot and run stage', () => {
+    const { slot: _, runStage: __, ...content } = CONTENT;
+    const { handoff, script } = decodeHandoff(encodeHandoff({ ...content, stage: 'config' }));
+    assert.equal(script.length, 0);
+    assert.equal(handoff.slot, undefined);
+  });
+
+  it('is the first line, whatever text its members hold', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (text) => {
+        const sent = { ...CONTENT, base: text, variables: { X: text } };
+        assert.deepEqual(decodeHandoff(encodeHandoff(sent, Buffer.from('\n{}\n'))).handoff.variables, { X: text });
+      }),
+    );
+  });
+
+  it('of another protocol, with unknown or missing members, or of other types is none', () => {
+    const change = (changes: object) => Buffer.from(`${JSON.stringify({ protocol: 1, ...CONTENT, ...changes })}\n`);
+    const bad = [
+      { protocol: 2 },
+      { protocol: '1' },
+      { extra: 1 },
+      { stage: 'login' },
+      { job: undefined },
+      { job: { ...CONTENT.job, id: -1 } },
+      { job: { ...CONTENT.job, id: '302' } },
+      { slot: -1 },
+      { slot: 0.5 },
+      { base: 7 },
+      { variables: { X: 1 } },
+      { settings: { ...CONTENT.settings, more: true } },
+      { runnerProcess: { pid: 1 } },
+    ];
+    decodeHandoff(change({}));
+    for (const changes of bad) assert.throws(() => decodeHandoff(change(changes)), JSON.stringify(changes));
+  });
+
+  it('that was cut, or is something else, is none', () => {
+    const whole = encodeHandoff(CONTENT);
+    for (let length = 0; length < whole.length; length += 17)
+      assert.throws(() => decodeHandoff(whole.subarray(0, length)));
+    for (const text of ['', '\n', '{}\n', '[]\n', 'null\n', '#!/bin/bash\n'])
+      assert.throws(() => decodeHandoff(Buffer.from(text)));
+  });
+});
+
+describe('a report', () => {
+  const FAILED = { outcome: 'failed', fault: 'user', code: 'ERR_X', message: 'm', publicMessage: 'p' } as const;
+
+  it('arrives as it was sent', () => {
+    const reports = [
+      { outcome: 'succeeded' },
+      { outcome: 'succeeded', slot: 3 },
+      FAILED,
+      { ...FAILED, fault: 'site', exitCode: 255 },
+    ] as const;
+    for (const report of reports) assert.deepEqual(decodeReport(Buffer.from(encodeReport(report))), report);
+  });
+
+  it('that grants, claims or forges anything more is none', () => {
+    const bad = [
+      null,
+      [],
+      {},
+      'succeeded',
+      { outcome: 'allowed' },
+      { outcome: 'succeeded', slot: -1 },
+      { outcome: 'succeeded', slot: '1' },
+      { outcome: 'succeeded', uid: 0 },
+      { ...FAILED, fault: 'refused' },
+      { ...FAILED, code: 'X' },
+      { ...FAILED, code: 'ERR_x' },
+      { ...FAILED, code: 'ERR_A\n' },
+      { ...FAILED, code: `ERR_${'A'.repeat(61)}` },
+      { ...FAILED, exitCode: 0 },
+      { ...FAILED, exitCode: 256 },
+      { ...FAILED, exitCode: 1.5 },
+      { ...FAILED, exitCode: '1' },
+      { ...FAILED, message: undefined },
+      { ...FAILED, extra: 1 },
+      JSON.parse('{"outcome":"succeeded","__proto__":{"slot":1}}'),
+    ];
+    for (const report of bad)
+      assert.equal(decodeReport(Buffer.from(JSON.stringify(report))), undefined, JSON.stringify(report));
+  });
+
+  it('is one whole document: bytes before, after or missing make it none', () => {
+    const good = encodeReport({ outcome: 'succeeded' });
+    for (const text of ['', `x${good}`, `${good}x`, `${good}${good}`, good.slice(0, -1), `${good}\0`]) {
+      assert.equal(decodeReport(Buffer.from(text)), undefined);
+    }
+    fc.assert(fc.property(fc.uint8Array(), (bytes) => decodeReport(Buffer.from(bytes)) === undefined));
+  });
+});
+
+describe('the frame of a handoff', () => {
+  it('comes apart at the same places however the bytes are cut', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 300 }),
+        fc.uint8Array({ maxLength: 30 }),
+        fc.nat(),
+        (handoff, rest, cut) => {
+          const sent = Buffer.concat([frame(handoff), rest]);
+          const part = unframe(sent.subarray(0, cut % (sent.length + 1)));
+          if (part !== undefined) assert.deepEqual(Buffer.from(part.handoff), Buffer.from(handoff));
+          const whole = unframe(sent);
+          assert.deepEqual(Buffer.from(whole?.handoff ?? []), Buffer.from(handoff));
+          assert.deepEqual(Buffer.from(whole?.rest ?? []), Buffer.from(rest));
+        },
+      ),
+    );
+  });
+
+  it('without a length is none', () => {
+    for (const text of ['\n{}', 'x\n{}', '-1\n', '99999999999999999\n', '#!/bin/bash and more of it']) {
+      assert.throws(() => unframe(Buffer.from(text)));
+    }
+  });
+});

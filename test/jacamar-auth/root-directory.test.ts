@@ -1,0 +1,88 @@
+// The one directory that root gives to a user: made or checked, never taken from anybody. Needs root.
+
+import assert from 'node:assert/strict';
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { createRootDirectory } from '../../src/jacamar-auth/root-directory.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+
+const ALICE = { name: 'alice', uid: 61_001, gid: 61_002 };
+
+function parent(context: TestContext): string {
+  const path = scratchDirectory(context);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+const ownership = (path: string) => {
+  const { uid, gid, mode } = statSync(path);
+  return [uid, gid, mode & 0o7777];
+};
+
+describe('a directory made by root', () => {
+  it('belongs to the account, mode 0700, whatever the umask is', (context) => {
+    for (const mask of [0, 0o077, 0o777]) {
+      const umask = process.umask(mask);
+      context.after(() => process.umask(umask));
+      const path = join(parent(context), 'alice');
+      createRootDirectory(path, ALICE);
+      process.umask(umask);
+      assert.deepEqual(ownership(path), [61_001, 61_002, 0o700]);
+    }
+  });
+
+  it('may exist if it is the account\'s, and then stays as it is', (context) => {
+    const path = join(parent(context), 'alice');
+    mkdirSync(path);
+    chownSync(path, ALICE.uid, 7);
+    chmodSync(path, 0o750);
+    createRootDirectory(path, ALICE);
+    assert.deepEqual(ownership(path), [61_001, 7, 0o750]);
+  });
+
+  it('is not given away when it exists and is somebody else\'s', (context) => {
+    for (const uid of [0, 61_009]) {
+      const path = join(parent(context), 'alice');
+      mkdirSync(path);
+      chownSync(path, uid, 0);
+      assert.throws(() => createRootDirectory(path, ALICE), { name: 'SystemFailure', code: 'ERR_DIRECTORY_OWNER' });
+      assert.equal(statSync(path).uid, uid);
+    }
+  });
+
+  it('is not made through links or in place of files, and what they lead to is left alone', (context) => {
+    const above = parent(context);
+    const target = join(above, 'target');
+    mkdirSync(target, { mode: 0o755 });
+    writeFileSync(join(above, 'file'), '');
+    symlinkSync(target, join(above, 'link'));
+    symlinkSync(join(above, 'nothing'), join(above, 'dangling'));
+    for (const name of ['file', 'link', 'dangling']) {
+      assert.throws(() => createRootDirectory(join(above, name), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' }, name);
+    }
+    assert.deepEqual(ownership(target), [0, 0, 0o755]);
+    assert.deepEqual(readdirSync(above).toSorted(), ['dangling', 'file', 'link', 'target']);
+  });
+
+  it('is not made below a directory that others can write to or own, or that is a link', (context) => {
+    const above = parent(context);
+    for (const [name, uid, mode] of [['writable', 0, 0o777], ['group', 0, 0o775], ['foreign', 61_009, 0o755]] as const) {
+      const between = join(above, name);
+      mkdirSync(between);
+      chownSync(between, uid, 0);
+      chmodSync(between, mode);
+      assert.throws(() => createRootDirectory(join(between, 'alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' }, name);
+      assert.deepEqual(readdirSync(between), []);
+    }
+    symlinkSync('/tmp', join(above, 'link'));
+    assert.throws(() => createRootDirectory(join(above, 'link', 'jt_alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' });
+    assert.throws(() => createRootDirectory(join(above, 'missing', 'alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' });
+  });
+
+  it('is one level, never more', (context) => {
+    const above = parent(context);
+    assert.throws(() => createRootDirectory(join(above, 'a', 'b', 'alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' });
+    assert.deepEqual(readdirSync(above), []);
+  });
+});

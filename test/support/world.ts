@@ -1,0 +1,214 @@
+// A small site for whole stages: the installed executables, a GitLab stand-in, real accounts, a configuration of
+// root's own, and a runner that plays jobs or makes single calls. Everything a test may look at afterwards (records,
+// log, the runner's directories) lies in one directory of the world; `close` removes all of it. Needs root.
+
+import { appendFile, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { stringify } from 'smol-toml';
+import { type GitLab, startGitLab } from '../../src/jacamar-admin/gitlab.ts';
+import { createRepository } from '../../src/jacamar-admin/repository.ts';
+import { driverStages, type RunnerSettings, runnerSettings } from '../../src/jacamar-admin/runner-settings.ts';
+import { type AccountWishes, createAccount, type TestAccount } from './accounts.ts';
+import { type Installation, install } from './installation.ts';
+import { type JobWishes, type Played, type PreparedJob, prepareJob } from './job-wishes.ts';
+import { LiveJob } from './live-job.ts';
+import { StagedJob } from './staged-job.ts';
+
+/** One line of the log of jacamar-auth. */
+export interface LogLine {
+  readonly level: string;
+  readonly time: string;
+  readonly msg: string;
+  readonly job: number;
+  readonly runner: string;
+  readonly stage: string;
+  readonly processID: number;
+  readonly hostname: string;
+  readonly name?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+type Table = Readonly<Record<string, unknown>>;
+
+/** Tables of custom.toml, laid over those of the tutorial; a value of undefined removes a key. */
+export interface ConfigurationWishes {
+  readonly general?: Table;
+  readonly auth?: Table & { readonly logging?: Table; readonly runas?: Table };
+}
+
+export interface WorldWishes {
+  /** Accounts to make; the first is the one that jobs run as. */
+  readonly accounts?: readonly AccountWishes[];
+}
+
+/** Opens a world for a test file and closes it after the last test. */
+export async function openWorld(wishes: WorldWishes = {}): Promise<World> {
+  const world = new World(await mkdtemp(join(tmpdir(), 'jt_world_')));
+  after(() => world.close());
+  // Stopped from outside, the test runner's children get a SIGTERM and no hook is called.
+  process.once('SIGTERM', () => void world.close().finally(() => process.exit(1)));
+  await world.furnish(wishes);
+  return world;
+}
+
+export class World {
+  /** Root's own, 0700. */
+  readonly directory: string;
+  readonly accounts: TestAccount[] = [];
+  readonly #closers: (() => Promise<unknown>)[] = [];
+  #gitlab: GitLab | undefined;
+  #installation: Installation | undefined;
+  #configurations = 0;
+
+  constructor(directory: string) {
+    this.directory = directory;
+    this.#closers.push(() => rm(directory, { recursive: true, force: true }));
+  }
+
+  /** Makes everything that `close` removes. */
+  async furnish({ accounts = [{}] }: WorldWishes): Promise<void> {
+    for (const name of ['runner', 'state', 'repositories']) await mkdir(this.at(name), { mode: 0o700 });
+    this.#installation = await install();
+    this.#closers.push(this.#installation.remove);
+    this.#gitlab = await startGitLab({ repositoryRoot: this.at('repositories') });
+    this.#closers.push(() => this.gitlab.close());
+    await createRepository(this.at('repositories'), 'demo/hello');
+    for (const wishes of accounts) await this.addAccount(wishes);
+  }
+
+  get gitlab(): GitLab {
+    return required(this.#gitlab);
+  }
+
+  get installation(): Installation {
+    return required(this.#installation);
+  }
+
+  /** The first account. */
+  get account(): TestAccount {
+    return required(this.accounts[0]);
+  }
+
+  get logFile(): string {
+    return this.at('log');
+  }
+
+  /** A path in the world's directory. */
+  at(...parts: string[]): string {
+    return join(this.directory, ...parts);
+  }
+
+  async addAccount(wishes: AccountWishes = {}): Promise<TestAccount> {
+    const account = await createAccount(wishes);
+    this.accounts.push(account);
+    this.#closers.push(account.remove);
+    return account;
+  }
+
+  /** Called when the world is closed, the last one first. */
+  onClose(act: () => Promise<unknown>): void {
+    this.#closers.push(act);
+  }
+
+  /** Writes a configuration as root has it, 0600, and returns its path. */
+  async configure({ general, auth }: ConfigurationWishes = {}): Promise<string> {
+    const { logging, ...rest } = auth ?? {};
+    return this.writeConfiguration(
+      stringify({
+        general: defined({ executor: 'shell', data_dir: '$HOME', limit_build_dir: true, ...general }),
+        auth: {
+          ...defined({ downscope: 'setuid', state_dir: this.at('state'), ...rest }),
+          logging: defined({ location: this.logFile, level: 'debug', ...logging }),
+        },
+      }),
+    );
+  }
+
+  /** The same with a text of any kind. */
+  async writeConfiguration(text: string): Promise<string> {
+    this.#configurations += 1;
+    const path = this.at(`custom-${this.#configurations}.toml`);
+    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+    return path;
+  }
+
+  /** The runner of this world, apart from what the job wants. */
+  async settings(wishes: Pick<JobWishes, 'options' | 'configuration' | 'driverOptions' | 'settings'>) {
+    const driver = {
+      executable: this.installation.program('jacamar-auth'),
+      configuration: wishes.configuration ?? (await this.configure(wishes.options)),
+      options: wishes.driverOptions ?? [],
+    };
+    const impatient: Partial<RunnerSettings> = { retryPauseMs: 10, stageRetryPauseMs: 10, gracefulKillMs: 30_000 };
+    return runnerSettings({
+      stages: driverStages(driver),
+      temporaryRoot: this.at('runner'),
+      ...impatient,
+      ...wishes.settings,
+    });
+  }
+
+  /** Plays a whole job to its end. */
+  async play(wishes: JobWishes = {}): Promise<Played> {
+    return (await this.start(wishes)).ended;
+  }
+
+  /** Starts a job that the test wants to interfere with. */
+  async start(wishes: JobWishes = {}): Promise<LiveJob> {
+    const job = new LiveJob(this, await this.#prepare(wishes));
+    this.onClose(() => job.abandon());
+    return job;
+  }
+
+  /** A job whose driver calls the test makes one by one. */
+  async stages(wishes: JobWishes = {}): Promise<StagedJob> {
+    const job = await StagedJob.open(this, await this.#prepare(wishes));
+    this.onClose(() => job.close());
+    return job;
+  }
+
+  async #prepare(wishes: JobWishes): Promise<PreparedJob> {
+    return prepareJob(this.gitlab, this.account.name, wishes, await this.settings(wishes));
+  }
+
+  /** Parsed lines of the log, of one job or of all. */
+  async log(job?: number): Promise<LogLine[]> {
+    const text = await readFile(this.logFile, 'utf8').catch(() => '');
+    const lines = text.split('\n').filter((line) => line !== '');
+    return lines.map((line) => JSON.parse(line) as LogLine).filter((line) => job === undefined || line.job === job);
+  }
+
+  /** Names of what is on record of a job; empty when nothing is. */
+  async recordOf(job: number): Promise<string[]> {
+    const jobs = this.at('state/jobs');
+    const name = (await readdir(jobs).catch(() => [])).find((each) => each.endsWith(`-${job}`));
+    return name === undefined ? [] : readdir(join(jobs, name));
+  }
+
+  /** Puts a file of the account into its home. */
+  async writeHome(name: string, text: string, account = this.account): Promise<void> {
+    const path = join(account.home, name);
+    await appendFile(path, text, { mode: 0o644 });
+    await chown(path, account.uid, account.gid);
+  }
+
+  /** Safe to call twice. One part that cannot be removed keeps none of the others. */
+  async close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (let act = this.#closers.pop(); act !== undefined; act = this.#closers.pop()) {
+      await act().catch((error) => failures.push(error));
+    }
+    if (failures.length > 0) throw new AggregateError(failures, 'the world could not be removed whole');
+  }
+}
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the world is not furnished yet');
+  return value;
+}
+
+function defined(table: Table): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined));
+}
