@@ -6,7 +6,7 @@
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_CPP_EXCEPTIONS', '_GNU_SOURCE'],
     # Exceptions are for the adapters, which turn them into JavaScript errors; the core throws none.
     'cflags!': ['-fno-exceptions', '-O3'],
-    'cflags_cc!': ['-fno-exceptions', '-std=gnu++20'],
+    'cflags_cc!': ['-fno-exceptions', '-std=gnu++20', '-std=gnu++17'],
     'cflags_cc': [
       '-std=c++20', '-fexceptions', '-O2', '-g', '-isystem', '<(module_root_dir)/node_modules/node-addon-api',
       '-fvisibility=hidden', '-fvisibility-inlines-hidden', '-fstack-protector-strong', '-fstack-clash-protection',

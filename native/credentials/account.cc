@@ -35,6 +35,18 @@ constexpr int largest_group_list = 65536;  // NGROUPS_MAX of the kernel; setgrou
   }
 }
 
+/// Calls a re-entrant look-up with a growing buffer until it has an answer; returns its error.
+template <typename Entry, typename Look>
+[[nodiscard]] int ask(Look look, const std::string& name, Entry& entry, Entry*& found,
+                      std::vector<char>& buffer) noexcept {
+  for (;;) {
+    const int error = look(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+    if (error == EINTR) continue;
+    if (error != ERANGE || buffer.size() >= largest_entry) return error;
+    buffer.resize(buffer.size() * 2);
+  }
+}
+
 }  // namespace
 
 // Not found is a return of 0 with a null result, nothing else. getpwnam(3) also lists ENOENT, ESRCH,
@@ -44,16 +56,22 @@ Result<std::optional<Account>> look_up_account(const std::string& name) noexcept
   passwd entry{};
   passwd* found = nullptr;
   std::vector<char> buffer(4096);
-  int error = 0;
-  while ((error = getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found)) != 0) {
-    if (error == EINTR) continue;
-    if (error != ERANGE || buffer.size() >= largest_entry) return Failure{Step::passwd, error};
-    buffer.resize(buffer.size() * 2);
-  }
+  const int error = ask(getpwnam_r, name, entry, found, buffer);
+  if (error != 0) return Failure{Step::passwd, error};
   if (found == nullptr) return std::nullopt;
   Account account{entry.pw_name, entry.pw_dir, entry.pw_shell, entry.pw_uid, entry.pw_gid, {}};
   if (auto failure = list_groups(entry, account.groups)) return *failure;
   return account;
+}
+
+Result<std::optional<gid_t>> look_up_group(const std::string& name) noexcept {
+  group entry{};
+  group* found = nullptr;
+  std::vector<char> buffer(4096);
+  const int error = ask(getgrnam_r, name, entry, found, buffer);
+  if (error != 0) return Failure{Step::group, error};
+  if (found == nullptr) return std::nullopt;
+  return entry.gr_gid;
 }
 
 }  // namespace jacamar

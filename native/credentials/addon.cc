@@ -82,9 +82,7 @@ Value launch(const CallbackInfo& info) {
   return Napi::Number::New(info.Env(), *std::get_if<pid_t>(&result));
 }
 
-using LookUp = jacamar::Result<std::optional<jacamar::Account>>;
-
-[[nodiscard]] Object to_object(Env env, const jacamar::Account& account) {
+[[nodiscard]] Value to_value(Env env, const jacamar::Account& account) {
   Object object = Object::New(env);
   object.Set("name", account.name);
   object.Set("uid", account.uid);
@@ -97,25 +95,34 @@ using LookUp = jacamar::Result<std::optional<jacamar::Account>>;
   return object;
 }
 
-void settle(Env env, const Napi::Promise::Deferred& deferred, const LookUp& result) {
-  const auto* found = std::get_if<std::optional<jacamar::Account>>(&result);
+[[nodiscard]] Value to_value(Env env, gid_t gid) { return Napi::Number::New(env, gid); }
+
+template <typename Found>
+using LookUp = jacamar::Result<std::optional<Found>>;
+
+template <typename Found>
+void settle(Env env, const Napi::Promise::Deferred& deferred, const LookUp<Found>& result) {
+  const auto* found = std::get_if<std::optional<Found>>(&result);
   if (found == nullptr) return deferred.Reject(error_of(env, *std::get_if<jacamar::Failure>(&result)).Value());
-  deferred.Resolve(*found ? to_object(env, **found) : env.Undefined());
+  deferred.Resolve(*found ? to_value(env, **found) : env.Undefined());
 }
 
+template <typename Found>
 struct LookUpTask {
   std::string name;
   Napi::ThreadSafeFunction done;
   Napi::Promise::Deferred deferred;
-  LookUp result{};
+  LookUp<Found> (*ask)(const std::string&) noexcept;
+  LookUp<Found> result{};
 };
 
+template <typename Found>
 void run_look_up(void* argument) {
-  std::unique_ptr<LookUpTask> task(static_cast<LookUpTask*>(argument));
-  task->result = jacamar::look_up_account(task->name);
+  std::unique_ptr<LookUpTask<Found>> task(static_cast<LookUpTask<Found>*>(argument));
+  task->result = task->ask(task->name);
   auto done = task->done;
-  const auto hand_over = [](Env env, const Napi::Function&, LookUpTask* finished) {
-    const std::unique_ptr<LookUpTask> owned(finished);
+  const auto hand_over = [](Env env, const Napi::Function&, LookUpTask<Found>* finished) {
+    const std::unique_ptr<LookUpTask<Found>> owned(finished);
     settle(env, owned->deferred, owned->result);
   };
   if (done.BlockingCall(task.get(), hand_over) == napi_ok) static_cast<void>(task.release());
@@ -124,15 +131,17 @@ void run_look_up(void* argument) {
 
 // A thread of its own, not the pool's (Napi::AsyncWorker): at exit Node waits for every busy thread of the
 // pool, so a name service that hangs would keep a process from ending that has long given it up.
-Value look_up_account(const CallbackInfo& info) {
+template <typename Found>
+Value look_up(const CallbackInfo& info, LookUp<Found> (*ask)(const std::string&) noexcept) {
   jacamar::expect_arguments(info, 1);
   const Env env = info.Env();
   std::string name = jacamar::to_text(info[0], "name");  // throws, so before there is anything to release
-  auto done = Napi::ThreadSafeFunction::New(env, Napi::Function(), "lookUpAccount", 1, 1);
-  auto task = std::make_unique<LookUpTask>(LookUpTask{std::move(name), done, Napi::Promise::Deferred::New(env)});
+  auto done = Napi::ThreadSafeFunction::New(env, Napi::Function(), "lookUp", 1, 1);
+  auto task = std::make_unique<LookUpTask<Found>>(
+      LookUpTask<Found>{std::move(name), done, Napi::Promise::Deferred::New(env), ask});
   const auto promise = task->deferred.Promise();
   uv_thread_t thread{};
-  const int error = uv_thread_create(&thread, run_look_up, task.get());
+  const int error = uv_thread_create(&thread, run_look_up<Found>, task.get());
   if (error != 0) {
     done.Release();
     throw jacamar::system_error(env, "start a thread", "pthread_create", -error);
@@ -140,6 +149,9 @@ Value look_up_account(const CallbackInfo& info) {
   static_cast<void>(task.release());
   return promise;
 }
+
+Value look_up_account(const CallbackInfo& info) { return look_up<jacamar::Account>(info, jacamar::look_up_account); }
+Value look_up_group(const CallbackInfo& info) { return look_up<gid_t>(info, jacamar::look_up_group); }
 
 Value wait_for(const CallbackInfo& info) {
   jacamar::expect_arguments(info, 1);
@@ -212,6 +224,7 @@ Value capabilities(const CallbackInfo& info) {
 Object initialize(Env env, Object exports) {
   if (syscall(SYS_gettid) != getpid()) throw Napi::Error::New(env, "credentials: only for the main thread");
   exports.Set("lookUpAccount", Napi::Function::New<look_up_account>(env, "lookUpAccount"));
+  exports.Set("lookUpGroup", Napi::Function::New<look_up_group>(env, "lookUpGroup"));
   exports.Set("launch", Napi::Function::New<launch>(env, "launch"));
   exports.Set("wait", Napi::Function::New<wait_for>(env, "wait"));
   exports.Set("signal", Napi::Function::New<send_signal>(env, "signal"));

@@ -20,7 +20,7 @@ namespace jacamar {
 enum class Step : std::uint32_t {
   plan, fork, session, signals, streams, descriptors, core_limit, groups, gid, uid, ambient, capabilities,
   proof_ids, proof_groups, proof_capabilities, regain_uid, regain_gid, regain_groups,
-  directory, privileges, death_signal, parent, program, report, passwd, group_list, dump, syslog, last,
+  directory, privileges, death_signal, parent, program, report, passwd, group_list, group, dump, syslog, last,
 };
 // clang-format on
 
@@ -47,6 +47,9 @@ struct Account {
 /// Passwd entry and complete group list; nullopt only if the name service says there is no such
 /// name. Any thread; may take as long as NSS does.
 [[nodiscard]] Result<std::optional<Account>> look_up_account(const std::string& name) noexcept;
+
+/// The number of a group, in the same way.
+[[nodiscard]] Result<std::optional<gid_t>> look_up_group(const std::string& name) noexcept;
 
 struct Credentials {
   uid_t uid;

@@ -28,7 +28,7 @@ constexpr std::array<StepText, static_cast<std::size_t>(Step::last)> texts{{
     {"prove that groups are fixed", "setgroups"}, {"enter the directory", "chdir"},
     {"forbid new privileges", "prctl"}, {"set the death signal", "prctl"}, {"find the parent alive", "getppid"},
     {"execute the program", "execve"}, {"hear from the child", "read"}, {"look up the account", "getpwnam_r"},
-    {"list the groups", "getgrouplist"}, {"forbid dumps and tracing", "prctl"}, {"write to syslog", "sendto"},
+    {"list the groups", "getgrouplist"}, {"look up the group", "getgrnam_r"}, {"forbid dumps and tracing", "prctl"}, {"write to syslog", "sendto"},
 }};
 // clang-format on
 

@@ -17,7 +17,12 @@ export function baseDirectory(dataDir: string, { name, home }: DirectoryOwner): 
   const inHome = dataDir.match(/^(?:\$HOME|\$\{HOME\}|~)(\/.*)?$/);
   if (inHome) return normalize(join(home, withUser(inHome[1] ?? '', name), '.jacamar-ci'));
   const expanded = withUser(dataDir, name);
-  return normalize(expanded === dataDir ? join(dataDir, name) : expanded);
+  return withoutSlash(normalize(expanded === dataDir ? join(dataDir, name) : expanded));
+}
+
+/** With a slash at its end a path follows a symbolic link, even where O_NOFOLLOW forbids it: path_resolution(7). */
+function withoutSlash(path: string): string {
+  return path.endsWith('/') && path !== '/' ? path.slice(0, -1) : path;
 }
 
 function withUser(path: string, name: string): string {
@@ -49,7 +54,7 @@ export function scriptsDirectory(
 
 /** True when `path` is absolute, in its shortest form, and lies below `base`, compared by components. */
 export function isBeneath(base: string, path: string): boolean {
-  if (!isAbsolute(path) || normalize(path) !== path) return false;
+  if (!isAbsolute(path) || withoutSlash(normalize(path)) !== path) return false;
   const way = relative(base, path);
   return way !== '' && way !== '..' && !way.startsWith('../') && !isAbsolute(way);
 }

@@ -9,7 +9,7 @@ import { Secret } from './secret.ts';
 import { printable } from './text.ts';
 
 /** One entry of the job's variable list, as GitLab sent it: unexpanded, originals before overrides. */
-export interface JobVariable {
+interface JobVariable {
   readonly key: string;
   readonly value: Secret;
 }

@@ -77,7 +77,8 @@ function levelOf(line: string): LogLevel {
 function harmless(value: unknown): unknown {
   if (typeof value === 'string') return printable(value);
   if (Array.isArray(value)) return value.slice(0, 100).map(harmless);
-  if (value === null || typeof value !== 'object' || 'toJSON' in value) return value;
+  if (value === null || typeof value !== 'object') return value;
+  if ('toJSON' in value && typeof value.toJSON === 'function') return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [printable(key), harmless(inner)]));
 }
 

@@ -49,17 +49,21 @@ export function recordBuildExitCode(error: unknown, environment: Environment): v
   closeSync(descriptor);
 }
 
-/** Writes all of `text` to a descriptor, also to a pipe that is full for the moment. */
-export function writeFully(descriptor: number, text: string | Uint8Array): void {
+/**
+ * Writes all of `text` to a descriptor, also to a pipe that is full for the moment.
+ * @param patienceMs how long the pipe may stay full
+ */
+export function writeFully(descriptor: number, text: string | Uint8Array, patienceMs = 10_000): void {
+  const deadline = performance.now() + patienceMs;
   let rest = typeof text === 'string' ? Buffer.from(text) : text;
-  while (rest.length > 0) rest = rest.subarray(writeSome(descriptor, rest));
+  while (rest.length > 0) rest = rest.subarray(writeSome(descriptor, rest, deadline));
 }
 
-function writeSome(descriptor: number, bytes: Uint8Array): number {
+function writeSome(descriptor: number, bytes: Uint8Array, deadline: number): number {
   try {
     return writeSync(descriptor, bytes);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > deadline) throw error;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     return 0;
   }
@@ -68,7 +72,7 @@ function writeSome(descriptor: number, bytes: Uint8Array): number {
 /** Text for people. Standard output belongs to the contract; a reader that went away is no reason to fail. */
 export function tell(text: string): void {
   try {
-    writeFully(2, `${text}\n`);
+    writeFully(2, `${text}\n`, 1_000);
   } catch {
     // nobody is listening any more
   }
@@ -99,6 +103,8 @@ export function runProgram(main: Main, reportCrash: (error: unknown) => void = (
   };
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
+  // Counts when nothing is left to wait for and main has not ended; Node's own code would be 0.
+  process.exitCode = codes.systemFailure;
   main(process.argv.slice(2), process.env, stop.signal).then(
     (code) => process.exit(stop.signal.aborted && code === 0 ? codes.systemFailure : code),
     fail,

@@ -7,7 +7,7 @@ declare const JACAMAR_COMMIT: string | undefined;
 export const VERSION: string = typeof JACAMAR_VERSION === 'string' ? JACAMAR_VERSION : '0.0.0-source%';
 
 /** Commit this was built from; ends with `%` likewise. */
-export const COMMIT: string = typeof JACAMAR_COMMIT === 'string' ? JACAMAR_COMMIT : 'unknown%';
+const COMMIT: string = typeof JACAMAR_COMMIT === 'string' ? JACAMAR_COMMIT : 'unknown%';
 
 /** Lines for `--version`; tools read the version with the pattern `Version:\s*(\S+)`. */
 export function versionText(): string {

@@ -56,7 +56,7 @@ export interface JobContents {
   readonly cache?: readonly unknown[];
 }
 
-export interface JobStep {
+interface JobStep {
   readonly name: string;
   readonly script: readonly string[];
   readonly timeout: number;

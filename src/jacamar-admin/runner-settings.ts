@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import type { DriverStage } from '../contract/custom-executor.ts';
 
 /** `<stage>_exec` and `<stage>_args`. */
-export interface StageCommand {
+interface StageCommand {
   readonly executable: string;
   readonly args: readonly string[];
 }

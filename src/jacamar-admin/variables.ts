@@ -82,7 +82,7 @@ export function projectDirectory(job: JobResponse, buildsDir: string, shared: bo
 }
 
 /** The runner takes the path from the repository's URL, not from the variables, which can be forged. */
-export function projectPath(job: JobResponse): string {
+function projectPath(job: JobResponse): string {
   const url = new URL(job.git_info.repo_url);
   if (url.host === '') return `project-${job.job_info.project_id}`;
   return url.pathname.replace(/^\/+/, '').replace(/\.git$/, '');

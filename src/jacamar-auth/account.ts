@@ -89,7 +89,9 @@ function checkAccount(name: string, account: Account, rules: AccountRules): void
   }
   if (RESERVED_UIDS.has(uid)) throw refuse('ERR_ACCOUNT_RESERVED', `"${name}" has the reserved uid ${uid}`);
   if (uid < minUid) throw refuse('ERR_ACCOUNT_UID', `"${name}" has uid ${uid}, below auth.min_uid ${minUid}`);
-  if (!allowGidZero && (gid === 0 || groups.includes(0))) {
+  // The launch itself takes no primary group 0, whatever the site allows.
+  if (gid === 0) throw refuse('ERR_ACCOUNT_GROUP', `"${name}" has the primary group 0`);
+  if (!allowGidZero && groups.includes(0)) {
     throw refuse('ERR_ACCOUNT_GROUP', `"${name}" is in group 0, and auth.allow_gid_zero is not set`);
   }
   if (CLOSED_SHELL.test(shell) && !shellAllowlist?.includes(shell)) {

@@ -57,6 +57,8 @@ export interface Credentials {
    * for ever; the caller bounds it, and a look-up given up does not keep the process from ending.
    */
   lookUpAccount(name: string): Promise<PasswdEntry | undefined>;
+  /** The number of a group, in the same way. */
+  lookUpGroup(name: string): Promise<number | undefined>;
   /** Forks, drops to `credentials`, proves it, executes. Returns the pid once the program runs. */
   launch(plan: LaunchPlan): number;
   /** `undefined` while the child runs. Call it on SIGCHLD, and once after the launch. */

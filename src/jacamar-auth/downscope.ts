@@ -1,7 +1,7 @@
 // Starts jacamar as the job's account, passes signals on, and waits. Whatever mechanism ends the privilege is
 // chosen here; today that is the addon's launch (`setuid`), or no change at all (`none`).
 
-import { closeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
@@ -11,16 +11,21 @@ import type { Credentials, ExitStatus } from './credentials.ts';
 import { accountEnvironment } from './environment.ts';
 import { describeExit, waitForExit } from './exit-status.ts';
 
-/** One run of jacamar. */
-export interface Errand {
+/** As whom jacamar is started, and how. */
+export interface Downscope {
   /** Absolute path of the jacamar executable. */
   readonly jacamar: string;
-  /** What follows `--no-auth`. */
-  readonly stageArguments: readonly string[];
   readonly account: Account;
   /** False for downscope "none": ids stay as they are. */
   readonly changesCredentials: boolean;
   readonly noNewPrivileges: boolean;
+}
+
+/** One run of jacamar. */
+export interface Errand {
+  readonly downscope: Downscope;
+  /** What follows `--no-auth`. */
+  readonly stageArguments: readonly string[];
   readonly handoff: Buffer;
   /** 1, or 2 where standard output belongs to the contract. */
   readonly output: 1 | 2;
@@ -41,30 +46,34 @@ type SucceededReport = Extract<Report, { outcome: 'succeeded' }>;
  */
 export async function runJacamar(errand: Errand, credentials: Credentials): Promise<SucceededReport> {
   const [ours, theirs] = credentials.socketPair();
-  const pid = start(errand, credentials, theirs);
+  const { downscope, stageArguments, output } = errand;
+  const pid = start(downscope, stageArguments, [theirs, output, 2], credentials);
+  closeSync(theirs);
   errand.onStart(pid);
   const channel = openChannel(ours, errand.handoff);
   const stopForwarding = forwardStop(errand, pid, channel, credentials);
   const status = await waitForExit(pid, credentials);
   stopForwarding();
   const report = decodeReport(await channel.report);
-  if (report === undefined) throw died(errand, pid, status, credentials);
+  if (report === undefined) throw await died(errand, pid, status, credentials);
   if (report.outcome === 'failed') throw failureFrom(report);
   return report;
 }
 
-function start(errand: Errand, credentials: Credentials, channel: number): number {
-  const { jacamar: file, account, output } = errand;
+type Streams = [number, number, number];
+
+function start(downscope: Downscope, args: readonly string[], stdio: Streams, credentials: Credentials): number {
+  const { jacamar: file, account } = downscope;
   try {
     return credentials.launch({
       file,
-      argv: [file, '--no-auth', ...errand.stageArguments],
+      argv: [file, '--no-auth', ...args],
       env: accountEnvironment(account),
       cwd: '/',
-      stdio: [channel, output, 2],
-      ...(errand.changesCredentials ? { credentials: account } : {}),
+      stdio,
+      ...(downscope.changesCredentials ? { credentials: account } : {}),
       umask: 0o077,
-      noNewPrivileges: errand.noNewPrivileges,
+      noNewPrivileges: downscope.noNewPrivileges,
       deathSignal: constants.signals.SIGTERM,
       newSession: true,
     });
@@ -75,8 +84,6 @@ function start(errand: Errand, credentials: Credentials, channel: number): numbe
       publicMessage: 'The job cannot be started under your account on this host.',
       cause,
     });
-  } finally {
-    closeSync(channel);
   }
 }
 
@@ -112,7 +119,7 @@ function forwardStop(errand: Errand, pid: number, channel: Channel, credentials:
   let timer: NodeJS.Timeout | undefined;
   const onStop = () => {
     channel.stop(String(stop.reason));
-    timer = setTimeout(() => send(credentials, -pid, constants.signals.SIGKILL), killTimeoutMs);
+    timer = setTimeout(() => void signalSession(errand.downscope, 'SIGKILL', pid, credentials), killTimeoutMs);
   };
   if (stop.aborted) onStop();
   else stop.addEventListener('abort', onStop, { once: true });
@@ -122,18 +129,38 @@ function forwardStop(errand: Errand, pid: number, channel: Channel, credentials:
   };
 }
 
-/** A process that is gone already needs no signal. */
-function send(credentials: Credentials, pid: number, signal: number): void {
+/**
+ * Signals a jacamar and everything in its session. A service account has no right to signal others (it lacks
+ * CAP_KILL), so then the account itself does it: by `jacamar signal`, started in the same way as jacamar.
+ */
+export async function signalSession(
+  downscope: Downscope,
+  signal: 'SIGTERM' | 'SIGKILL',
+  pid: number,
+  credentials: Credentials,
+): Promise<void> {
   try {
-    credentials.signal(pid, signal);
+    credentials.signal(-pid, constants.signals[signal]);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EPERM') await signalAsAccount(downscope, signal, pid, credentials);
+    else if (code !== 'ESRCH') throw error;
+  }
+}
+
+async function signalAsAccount(downscope: Downscope, signal: string, pid: number, credentials: Credentials) {
+  const nothing = openSync('/dev/null', 'r+');
+  try {
+    const helper = start(downscope, ['signal', signal, String(pid)], [nothing, nothing, 2], credentials);
+    await waitForExit(helper, credentials);
+  } finally {
+    closeSync(nothing);
   }
 }
 
 /** jacamar ended without a word: what it had started must not outlive it. */
-function died(errand: Errand, pid: number, status: ExitStatus, credentials: Credentials): SystemFailure {
-  send(credentials, -pid, constants.signals.SIGKILL);
+async function died(errand: Errand, pid: number, status: ExitStatus, credentials: Credentials): Promise<SystemFailure> {
+  await signalSession(errand.downscope, 'SIGKILL', pid, credentials);
   const how = describeExit(status);
   const ending = errand.stop.aborted ? `was stopped (${errand.stop.reason}) and` : 'unexpectedly';
   return new SystemFailure({

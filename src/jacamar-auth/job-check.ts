@@ -10,7 +10,7 @@ import type { Answer } from './server.ts';
 import type { Claims } from './token.ts';
 
 /** Answers for a job that runs now: https://docs.gitlab.com/api/jobs/#get-job-tokens-job */
-export const JOB_PATH = '/api/v4/job';
+const JOB_PATH = '/api/v4/job';
 
 const jobAnswer = v.object({
   id: v.number(),

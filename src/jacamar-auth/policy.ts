@@ -52,7 +52,7 @@ export interface ClaimRules {
 
 /** GitLab's roles in a project, the weakest first. */
 export const ACCESS_LEVELS = ['guest', 'planner', 'reporter', 'developer', 'maintainer', 'owner'] as const;
-export type AccessLevel = (typeof ACCESS_LEVELS)[number];
+type AccessLevel = (typeof ACCESS_LEVELS)[number];
 
 /**
  * Judges what the token says of the job itself.

@@ -3,6 +3,7 @@
 
 import { closeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { StageCall } from '../contract/command-line.ts';
 import { describeConfig } from '../contract/config-output.ts';
 import {
@@ -16,13 +17,13 @@ import { baseDirectory } from '../contract/directories.ts';
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
 import { encodeHandoff, type HandoffContent } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
-import { identityOf } from '../contract/process-identity.ts';
+import { identityOf, mayBeAlive } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
 import { type Decision, decide } from './decision.ts';
-import { checkDownscope, type Errand, refuseRoot, runJacamar } from './downscope.ts';
+import { checkDownscope, type Downscope, type Errand, refuseRoot, runJacamar, signalSession } from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
 import { createRootDirectory } from './root-directory.ts';
@@ -100,8 +101,24 @@ async function cleanup(step: Step): Promise<void> {
     return;
   }
   const account = await decideAt(step, (decision) => authorizeCleanup(site, served, record, decision));
+  await endRunning(step, account);
   await launch(step, { account, record, output: 1 });
   records.end();
+}
+
+/**
+ * After a hard stop the runner waits only five minutes for a run call before it starts cleanup, and a killed
+ * one leaves nobody to wait for: what still runs of the job is ended here.
+ */
+async function endRunning({ site, records }: Step, account: Account): Promise<void> {
+  const { running } = records;
+  if (running === undefined || !mayBeAlive(running)) return;
+  site.log.warn('a run stage of this job still lives and is ended', { pid: running.pid });
+  const downscope = downscopeFor(site, account);
+  await signalSession(downscope, 'SIGTERM', running.pid, site.credentials);
+  const deadline = performance.now() + site.configuration.general.killTimeoutMs;
+  while (mayBeAlive(running) && performance.now() < deadline) await delay(50);
+  if (mayBeAlive(running)) await signalSession(downscope, 'SIGKILL', running.pid, site.credentials);
 }
 
 /** The server is found before anything else is believed of the job. */
@@ -192,14 +209,10 @@ interface Launch {
 
 async function launch(step: Step, { account, record, output, script }: Launch) {
   const { site, call, stop, records } = step;
-  const { auth, general } = site.configuration;
-  if (auth.downscope !== 'none') refuseRoot(account);
+  const { general } = site.configuration;
   const errand: Errand = {
-    jacamar: jacamarExecutable(auth.jacamarPath),
+    downscope: downscopeFor(site, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
-    account,
-    changesCredentials: auth.downscope !== 'none',
-    noNewPrivileges: auth.noNewPrivs,
     handoff: encodeHandoff(handoffOf(step, record), script),
     output,
     killTimeoutMs: general.killTimeoutMs,
@@ -210,6 +223,17 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
     },
   };
   return await runJacamar(errand, site.credentials);
+}
+
+function downscopeFor({ configuration: { auth } }: Site, account: Account): Downscope {
+  const changesCredentials = auth.downscope !== 'none';
+  if (changesCredentials) refuseRoot(account);
+  return {
+    jacamar: jacamarExecutable(auth.jacamarPath),
+    account,
+    changesCredentials,
+    noNewPrivileges: auth.noNewPrivs,
+  };
 }
 
 function handoffOf({ site, served: { job }, call, records }: Step, record: JobRecord): HandoffContent {

@@ -1,7 +1,13 @@
 // jacamar: runs one stage of a job as the user. Started by jacamar-auth with a handoff on standard input, or
 // directly (`--no-auth` with a configuration) by a runner that already runs as the user.
 
-import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
+import {
+  addStages,
+  createProgram,
+  InvalidArgumentError,
+  readCommandLine,
+  type StageCall,
+} from '../contract/command-line.ts';
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
 import {
@@ -25,13 +31,35 @@ runProgram(async (argv, environment, stop) => {
   const program = addStages(createProgram('jacamar', DESCRIPTION), (asked) => {
     call = asked;
   });
+  program
+    .command('signal')
+    .description('signal a process group of the calling user; jacamar-auth uses it where it may not do so itself')
+    .argument('<signal>', 'SIGTERM or SIGKILL')
+    .argument('<process group>', 'its number', Number)
+    .action((signal: string, group: number) => {
+      const complaint = signalGroup(signal, group);
+      if (complaint !== undefined) program.error(complaint);
+    });
   program.requiredOption('--no-auth', 'no authorization happens here: run as the calling user');
   const codes = exitCodesFrom(environment);
   const early = await readCommandLine(program, argv, codes.systemFailure);
-  if (early !== undefined || call === undefined) return early ?? codes.systemFailure;
+  if (early !== undefined || call === undefined) return early ?? 0;
   if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(stop);
   return exitCodeFor(await serveRunner(call, environment, stop), codes);
 });
+
+/** Returns what is wrong with the arguments, if anything is. A group that is gone already needs no signal. */
+function signalGroup(signal: string, group: number): string | undefined {
+  if (signal !== 'SIGTERM' && signal !== 'SIGKILL') return `error: signal ${signal}: only SIGTERM and SIGKILL are sent`;
+  if (!Number.isSafeInteger(group) || group < 2) return 'error: that is not the number of a process group';
+  try {
+    process.kill(-group, signal);
+    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ESRCH' ? undefined : `error: process group ${group} cannot be signalled (${code})`;
+  }
+}
 
 /** The result goes back through the channel; the exit code matters to nobody, but 0 stays for success. */
 async function serveJacamarAuth(stop: AbortSignal): Promise<number> {

@@ -1,63 +1,82 @@
 // Carries the job's output from our pipes to the runner's: byte for byte, no faster than the runner reads, and
 // no longer than the job lives. The job never holds the runner's own pipe, so no daemon can keep it open.
 
-import { write } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { writeFully } from '../contract/program.ts';
 
-/** How long output may still come when every process of the job is gone, in milliseconds. */
-const DRAIN_LIMIT_MS = 5_000;
+/** How long a pipe may stay open and silent when every process of the job is gone, in milliseconds. */
+const SILENCE_LIMIT_MS = 5_000;
 
 /** One stream on its way. */
-export interface Relay {
-  /** Settles when the reader of our output has gone away: nobody wants the rest. */
-  readonly broken: Promise<void>;
-  readonly isBroken: boolean;
-  /** Resolves when all output has been passed on; gives up on a pipe that somebody out of reach holds open. */
-  finish(): Promise<void>;
-}
+export class Relay {
+  readonly #source: Socket;
+  readonly #done: Promise<void>;
+  readonly #broken = Promise.withResolvers<void>();
+  #isBroken = false;
+  #isWriting = false;
 
-/** Reads `from` to its end and writes all of it to `to`. */
-export function openRelay(from: number, to: number): Relay {
-  const source = new Socket({ fd: from, readable: true, writable: false });
-  const broken = Promise.withResolvers<void>();
-  let isBroken = false;
-  const done = carry(source, to).catch(() => {
-    source.destroy();
-    isBroken = true;
-    broken.resolve();
-  });
-  return {
-    broken: broken.promise,
-    get isBroken() {
-      return isBroken;
-    },
-    finish: () => finishWithin(done, source),
-  };
-}
-
-/** `for await` reads on only when the write before is through: that is the back-pressure. */
-async function carry(source: Socket, to: number): Promise<void> {
-  for await (const chunk of source) await writeAll(to, chunk as Buffer);
-}
-
-async function writeAll(to: number, chunk: Buffer): Promise<void> {
-  for (let rest = chunk; rest.length > 0; ) rest = rest.subarray(await writeOnce(to, rest));
-}
-
-function writeOnce(to: number, bytes: Buffer): Promise<number> {
-  return new Promise((resolve, reject) => {
-    write(to, bytes, (error, written) => {
-      if (error === null) resolve(written);
-      else if (error.code === 'EAGAIN') setTimeout(() => resolve(0), 5);
-      else reject(error);
+  /** Reads `from` to its end and writes all of it to `to`. */
+  constructor(from: number, to: number) {
+    this.#source = new Socket({ fd: from, readable: true, writable: false });
+    this.#done = this.#carry(openOutput(to)).catch(() => {
+      this.#isBroken = true;
+      this.#broken.resolve();
     });
-  });
+  }
+
+  /** Settles when the reader of our output has gone away: nobody wants the rest. */
+  get broken(): Promise<void> {
+    return this.#broken.promise;
+  }
+
+  get isBroken(): boolean {
+    return this.#isBroken;
+  }
+
+  /**
+   * Waits until all output has been passed on, however slowly it is read. Gives up only on a pipe that is held
+   * open by somebody out of reach and stays silent.
+   */
+  async finish(): Promise<void> {
+    let isDone = false;
+    void this.#done.then(() => {
+      isDone = true;
+    });
+    for (let silentFor = 0; !isDone && silentFor < SILENCE_LIMIT_MS; ) {
+      const before = this.#source.bytesRead;
+      await Promise.race([this.#done, delay(100)]);
+      silentFor = this.#isWriting || this.#source.bytesRead > before ? 0 : silentFor + 100;
+    }
+    this.#source.destroy();
+  }
+
+  /** `for await` reads on only when the write before is through: that is the back-pressure. */
+  async #carry(write: Write): Promise<void> {
+    for await (const chunk of this.#source) {
+      this.#isWriting = true;
+      await write(chunk as Buffer);
+      this.#isWriting = false;
+    }
+  }
 }
 
-async function finishWithin(done: Promise<void>, source: Socket): Promise<void> {
-  const timer = setTimeout(() => source.destroy(), DRAIN_LIMIT_MS);
-  await done;
-  clearTimeout(timer);
+type Write = (chunk: Buffer) => Promise<void>;
+
+/**
+ * Writes without holding up the process: a write that blocks in libuv's thread pool would keep it from ending
+ * for as long as the runner does not read. Files and terminals do not block for long.
+ */
+function openOutput(to: number): Write {
+  const stats = fstatSync(to);
+  if (!stats.isFIFO() && !stats.isSocket()) return async (chunk) => writeFully(to, chunk);
+  const sink = new Socket({ fd: to, readable: false, writable: true });
+  sink.on('error', () => {}); // reaches the writer by the callback
+  return (chunk) =>
+    new Promise((resolve, reject) => {
+      sink.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
 }
 
 /** A short text that arrives on a pipe. */

@@ -5,7 +5,13 @@ import os from 'node:os';
 import { describe, it } from 'node:test';
 import { describeConfig } from '../../src/contract/config-output.ts';
 
-const PARTS = { base: '/home/alice/.jacamar-ci', runner: 'abc', limitBuildDir: false, slot: 2, jobEnvironment: { A: '/x' } };
+const PARTS = {
+  base: '/home/alice/.jacamar-ci',
+  runner: 'abc',
+  limitBuildDir: false,
+  slot: 2,
+  jobEnvironment: { A: '/x' },
+};
 
 describe('the output of the config stage', () => {
   it('has the members that the runner reads, and no others', () => {
@@ -26,5 +32,6 @@ describe('the output of the config stage', () => {
     assert.equal(describeConfig({ ...PARTS, limitBuildDir: true }).builds_dir, '/home/alice/.jacamar-ci/builds/002');
   });
 
-  it('is valid for the host it is made on', () => assert.ok(describeConfig(PARTS).hostname.length === os.hostname().length));
+  it('is valid for the host it is made on', () =>
+    assert.ok(describeConfig(PARTS).hostname.length === os.hostname().length));
 });

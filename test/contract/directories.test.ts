@@ -4,7 +4,14 @@ import assert from 'node:assert/strict';
 import { join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { baseDirectory, cacheDirectory, isBeneath, scriptsDirectory, slotName, slotsDirectory } from '../../src/contract/directories.ts';
+import {
+  baseDirectory,
+  cacheDirectory,
+  isBeneath,
+  scriptsDirectory,
+  slotName,
+  slotsDirectory,
+} from '../../src/contract/directories.ts';
 
 const ALICE = { name: 'alice', home: '/home/alice' };
 
@@ -32,7 +39,7 @@ describe('the base directory', () => {
 });
 
 describe('the directories below it', () => {
-  it('have upstream\'s names', () => {
+  it("have upstream's names", () => {
     assert.equal(slotsDirectory('/b', 'runner', false), '/b/builds/runner');
     assert.equal(slotsDirectory('/b', 'runner', true), '/b/builds');
     assert.equal(cacheDirectory('/b'), '/b/cache');
@@ -69,7 +76,8 @@ describe('a path beneath another', () => {
     ['/data/ci', '', false],
   ];
   for (const [base, path, is] of table) {
-    it(`${JSON.stringify(path)} ${is ? 'is' : 'is not'} beneath ${base}`, () => assert.equal(isBeneath(base, path), is));
+    it(`${JSON.stringify(path)} ${is ? 'is' : 'is not'} beneath ${base}`, () =>
+      assert.equal(isBeneath(base, path), is));
   }
 
   const parts = fc.array(fc.constantFrom('a', 'b', '..', '.', '...', 'a b', '', '-', '~', '..a'), { maxLength: 6 });
@@ -91,6 +99,8 @@ describe('a path beneath another', () => {
 
   it('is every one that was joined from harmless names', () => {
     const names = fc.array(fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,8}$/), { minLength: 1, maxLength: 4 });
-    fc.assert(fc.property(names, names, (left, right) => isBeneath(`/${left.join('/')}`, join('/', ...left, ...right))));
+    fc.assert(
+      fc.property(names, names, (left, right) => isBeneath(`/${left.join('/')}`, join('/', ...left, ...right))),
+    );
   });
 });

@@ -2,14 +2,29 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../../src/contract/errors.ts';
+import {
+  AuthorizationError,
+  ConfigurationError,
+  JobError,
+  ScriptFailure,
+  SystemFailure,
+} from '../../src/contract/errors.ts';
 
 const parts = { code: 'ERR_X', message: 'account "bob" in /etc/secret.toml' };
 
 describe('errors', () => {
   it('say whose fault they are', () => {
-    const faults = [new ConfigurationError(parts), new SystemFailure(parts), new AuthorizationError(parts), new JobError(parts), new ScriptFailure(1, 'x')];
-    assert.deepEqual(faults.map(({ fault }) => fault), ['site', 'site', 'refused', 'user', 'user']);
+    const faults = [
+      new ConfigurationError(parts),
+      new SystemFailure(parts),
+      new AuthorizationError(parts),
+      new JobError(parts),
+      new ScriptFailure(1, 'x'),
+    ];
+    assert.deepEqual(
+      faults.map(({ fault }) => fault),
+      ['site', 'site', 'refused', 'user', 'user'],
+    );
   });
 
   it('keep their reason from the user unless they were given words for him', () => {
@@ -26,7 +41,10 @@ describe('errors', () => {
   it('carry name, code and cause', () => {
     const cause = new Error('why');
     const error = new SystemFailure({ ...parts, cause });
-    assert.deepEqual([error.name, error.code, error.cause, error.message], ['SystemFailure', 'ERR_X', cause, parts.message]);
+    assert.deepEqual(
+      [error.name, error.code, error.cause, error.message],
+      ['SystemFailure', 'ERR_X', cause, parts.message],
+    );
     assert.equal('cause' in new SystemFailure(parts), false);
   });
 });

@@ -49,7 +49,14 @@ describe('a job response', () => {
       timeoutSeconds: 3600,
     });
     assert.equal(token.reveal(), 'glcbt-secret');
-    assert.deepEqual(variables.map(({ key, value }) => [key, value.reveal()]), [['A', '1'], ['B', ''], ['A', '2']]);
+    assert.deepEqual(
+      variables.map(({ key, value }) => [key, value.reveal()]),
+      [
+        ['A', '1'],
+        ['B', ''],
+        ['A', '2'],
+      ],
+    );
   });
 
   it('keeps its secrets in every text it is turned into', () => {
@@ -59,31 +66,59 @@ describe('a job response', () => {
 
   it('holds all values of a variable in order, and none of names that objects have by nature', () => {
     const job = parseJobResponse(JSON.stringify(RESPONSE));
-    assert.deepEqual(variableValues(job, 'A').map((value) => value.reveal()), ['1', '2']);
-    assert.deepEqual(variableValues(job, 'B').map((value) => value.reveal()), ['']);
-    for (const name of ['a', 'C', '__proto__', 'constructor', 'length']) assert.deepEqual(variableValues(job, name), []);
+    assert.deepEqual(
+      variableValues(job, 'A').map((value) => value.reveal()),
+      ['1', '2'],
+    );
+    assert.deepEqual(
+      variableValues(job, 'B').map((value) => value.reveal()),
+      [''],
+    );
+    for (const name of ['a', 'C', '__proto__', 'constructor', 'length'])
+      assert.deepEqual(variableValues(job, name), []);
   });
 
   it('may lack what older servers do not send: zero, null and absence are the same', () => {
-    for (const [member, name] of [['pipeline_id', 'pipelineId'], ['project_id', 'projectId'], ['user_id', 'userId'], ['scoped_user_id', 'scopedUserId']] as const) {
+    for (const [member, name] of [
+      ['pipeline_id', 'pipelineId'],
+      ['project_id', 'projectId'],
+      ['user_id', 'userId'],
+      ['scoped_user_id', 'scopedUserId'],
+    ] as const) {
       for (const value of [0, null, undefined]) assert.equal(parse(['job_info', member], value)[name], undefined);
       assert.equal(parse(['job_info', member], 5)[name], 5);
     }
     for (const value of [null, undefined, []]) assert.deepEqual(parse(['variables'], value).variables, []);
-    for (const value of [0, -1, null, undefined]) assert.equal(parse(['runner_info', 'timeout'], value).timeoutSeconds, 7200);
+    for (const value of [0, -1, null, undefined])
+      assert.equal(parse(['runner_info', 'timeout'], value).timeoutSeconds, 7200);
   });
 
   const bad: [Path, unknown[]][] = [
     [['id'], [0, -1, 1.5, '302', null, undefined, 2 ** 53, [302], {}]],
     [['token'], ['', null, undefined, 7]],
     [['job_info'], [null, undefined, 'x', 7]],
-    [['job_info', 'user_id'], ['42', -1, 1.5, true, [42], 2 ** 53]],
-    [['job_info', 'project_id'], ['7', -7, {}]],
-    [['job_info', 'pipeline_id'], ['88', 1e21]],
+    [
+      ['job_info', 'user_id'],
+      ['42', -1, 1.5, true, [42], 2 ** 53],
+    ],
+    [
+      ['job_info', 'project_id'],
+      ['7', -7, {}],
+    ],
+    [
+      ['job_info', 'pipeline_id'],
+      ['88', 1e21],
+    ],
     [['git_info'], [null, undefined, 'x']],
-    [['git_info', 'repo_url'], ['', 'x', null, 7, '/srv/repository', undefined]],
+    [
+      ['git_info', 'repo_url'],
+      ['', 'x', null, 7, '/srv/repository', undefined],
+    ],
     [['runner_info'], [null, undefined, 7]],
-    [['runner_info', 'timeout'], ['3600', {}]],
+    [
+      ['runner_info', 'timeout'],
+      ['3600', {}],
+    ],
     [['variables'], [{}, 'x', [null], ['A=1'], [{ key: 'A' }], [{ key: 'A', value: 1 }], [{ value: 'x' }]]],
   ];
   for (const [path, values] of bad) {
@@ -101,8 +136,14 @@ describe('a job response', () => {
 
   it('is not quoted in messages when it cannot be read', () => {
     const text = JSON.stringify(RESPONSE).replace('"id":302,', '');
-    assert.throws(() => parseJobResponse(text), (error: Error) => !error.message.includes('secret'));
-    assert.throws(() => parseJobResponse(`${text}secret`), (error: Error) => !error.message.includes('secret'));
+    assert.throws(
+      () => parseJobResponse(text),
+      (error: Error) => !error.message.includes('secret'),
+    );
+    assert.throws(
+      () => parseJobResponse(`${text}secret`),
+      (error: Error) => !error.message.includes('secret'),
+    );
   });
 });
 
@@ -125,9 +166,27 @@ describe('the project path', () => {
 
   const bad = [
     ...['https://h', 'https://h/', 'https://h/.git', 'https://h/a/.git', 'https://h/a//b.git', 'https://h/a/b.git/'],
-    ...['https://h/-a/b.git', 'https://h/a/-rf.git', 'https://h/~a/b.git', 'https://h/$HOME/b.git', 'https://h/a/$(id).git'],
-    ...['https://h/a/b c.git', 'https://h/a/b%0a.git', 'https://h/a/b%00.git', 'https://h/a/%2fb.git', 'https://h/a/b%5c.git'],
-    ...['https://h/a/...%2f.git', 'https://h/ä/b.git', "https://h/a'/b.git", 'https://h/a;b/c.git', 'https://h/a:b/c.git'],
+    ...[
+      'https://h/-a/b.git',
+      'https://h/a/-rf.git',
+      'https://h/~a/b.git',
+      'https://h/$HOME/b.git',
+      'https://h/a/$(id).git',
+    ],
+    ...[
+      'https://h/a/b c.git',
+      'https://h/a/b%0a.git',
+      'https://h/a/b%00.git',
+      'https://h/a/%2fb.git',
+      'https://h/a/b%5c.git',
+    ],
+    ...[
+      'https://h/a/...%2f.git',
+      'https://h/ä/b.git',
+      "https://h/a'/b.git",
+      'https://h/a;b/c.git',
+      'https://h/a:b/c.git',
+    ],
     `https://h/a/${'b'.repeat(256)}.git`,
     `https://h/a/${'b'.repeat(4096)}.git`,
   ];
@@ -173,22 +232,46 @@ describe("the runner's numbers", () => {
 
   it('that are missing are a fault of the site: nobody else than the runner calls us', () => {
     for (const name of names) {
-      assert.throws(() => readRunnerNumbers({ ...GOOD, [name]: undefined }), { name: 'SystemFailure', code: 'ERR_RUNNER_ENVIRONMENT' });
+      assert.throws(() => readRunnerNumbers({ ...GOOD, [name]: undefined }), {
+        name: 'SystemFailure',
+        code: 'ERR_RUNNER_ENVIRONMENT',
+      });
     }
-    const unprefixed = Object.fromEntries(Object.entries(GOOD).map(([name, value]) => [name.replace('CUSTOM_ENV_', ''), value]));
+    const unprefixed = Object.fromEntries(
+      Object.entries(GOOD).map(([name, value]) => [name.replace('CUSTOM_ENV_', ''), value]),
+    );
     assert.throws(() => readRunnerNumbers(unprefixed), { name: 'SystemFailure' });
   });
 
   it('that a CI variable forged are refused, and the user is told which in one harmless line', () => {
-    const forged = ['', '../../x', '..', 'a/b', '$(id)', ' 1', '1 ', '1\n', '-1', '0x1', '1e3', '1234567', '１', '\u001b[2J', 'x'.repeat(300)];
+    const forged = [
+      '',
+      '../../x',
+      '..',
+      'a/b',
+      '$(id)',
+      ' 1',
+      '1 ',
+      '1\n',
+      '-1',
+      '0x1',
+      '1e3',
+      '1234567',
+      '１',
+      '\u001b[2J',
+      'x'.repeat(300),
+    ];
     for (const name of names) {
       for (const value of forged.filter((text) => !(name.includes('TOKEN') && isDirectoryName(text)))) {
-        assert.throws(() => readRunnerNumbers({ ...GOOD, [name]: value }), (error) => {
-          assert.ok(error instanceof JacamarError && error.code === 'ERR_VARIABLE_FORGED' && error.fault === 'user');
-          assert.ok(error.publicMessage.includes(name.replace('CUSTOM_ENV_', '')));
-          assert.ok([...error.publicMessage].every((character) => character >= ' '));
-          return true;
-        });
+        assert.throws(
+          () => readRunnerNumbers({ ...GOOD, [name]: value }),
+          (error) => {
+            assert.ok(error instanceof JacamarError && error.code === 'ERR_VARIABLE_FORGED' && error.fault === 'user');
+            assert.ok(error.publicMessage.includes(name.replace('CUSTOM_ENV_', '')));
+            assert.ok([...error.publicMessage].every((character) => character >= ' '));
+            return true;
+          },
+        );
       }
     }
   });

@@ -21,7 +21,10 @@ function capture(level: LogLevel = 'debug', fields: LogFields = FIELDS) {
 function assertOneLine(line: string): void {
   assert.equal(line.indexOf('\n'), line.length - 1, 'not one line');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: looking for control characters
-  assert.ok(!/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/.test(line), JSON.stringify(line));
+  assert.ok(
+    !/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/.test(line),
+    JSON.stringify(line),
+  );
 }
 
 describe('a line of the log', () => {
@@ -46,7 +49,10 @@ describe('a line of the log', () => {
     for (const [index, level] of levels.entries()) {
       const { log, lines } = capture(level);
       for (const write of levels) log[write]('x');
-      assert.deepEqual(lines.map(([, written]) => written), levels.slice(0, index + 1));
+      assert.deepEqual(
+        lines.map(([, written]) => written),
+        levels.slice(0, index + 1),
+      );
     }
   });
 
@@ -61,7 +67,17 @@ describe('a line of the log', () => {
 
   it('keeps foreign keys under one key, so that none can stand for ours', () => {
     const { log, last } = capture();
-    const forged = { level: 'ERROR', time: 'x', msg: 'forged', job: 1, stage: 'x', hostname: 'x', pid: 1, err: 'x', name: 'x' };
+    const forged = {
+      level: 'ERROR',
+      time: 'x',
+      msg: 'forged',
+      job: 1,
+      stage: 'x',
+      hostname: 'x',
+      pid: 1,
+      err: 'x',
+      name: 'x',
+    };
     log.info('honest', forged);
     const { level, msg, job, details } = last();
     assert.deepEqual([level, msg, job], ['INFO', 'honest', 302]);
@@ -116,7 +132,18 @@ describe('foreign text in a line', () => {
 
   it('never keeps the log from being written', () => {
     const { log, lines } = capture();
-    for (const value of [undefined, null, Number.NaN, 1n, Symbol('x'), () => {}, new Date(0), new Map([['a', 1]]), Buffer.from('x'), new Error('x')]) {
+    for (const value of [
+      undefined,
+      null,
+      Number.NaN,
+      1n,
+      Symbol('x'),
+      () => {},
+      new Date(0),
+      new Map([['a', 1]]),
+      Buffer.from('x'),
+      new Error('x'),
+    ]) {
       log.info('x', { value });
     }
     assert.equal(lines.length, 10);
@@ -138,7 +165,8 @@ describe('an error in the log', () => {
   });
 
   it('may be something that is no error', () => {
-    for (const thrown of ['text', undefined, null, 7, {}]) assert.deepEqual(errorDetails(thrown), { error: String(thrown) });
+    for (const thrown of ['text', undefined, null, 7, {}])
+      assert.deepEqual(errorDetails(thrown), { error: String(thrown) });
   });
 });
 

@@ -5,7 +5,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../../src/contract/errors.ts';
+import {
+  AuthorizationError,
+  ConfigurationError,
+  JobError,
+  ScriptFailure,
+  SystemFailure,
+} from '../../src/contract/errors.ts';
 import { exitCodeFor, exitCodesFrom, recordBuildExitCode, writeFully } from '../../src/contract/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
@@ -26,7 +32,8 @@ describe('exit codes', () => {
     ['null', null, 20],
     ['an object that looks like a refusal', { fault: 'refused' }, 20],
   ];
-  for (const [title, error, code] of table) it(`for ${title} it is ${code}`, () => assert.equal(exitCodeFor(error, CODES), code));
+  for (const [title, error, code] of table)
+    it(`for ${title} it is ${code}`, () => assert.equal(exitCodeFor(error, CODES), code));
 
   it('are those of the runner', () => {
     const environment = { BUILD_FAILURE_EXIT_CODE: '3', SYSTEM_FAILURE_EXIT_CODE: '255' };
@@ -42,7 +49,8 @@ describe('exit codes', () => {
 });
 
 describe("the file for the script's own exit code", () => {
-  const record = (file: string | undefined, error?: unknown) => recordBuildExitCode(error, { BUILD_EXIT_CODE_FILE: file });
+  const record = (file: string | undefined, error?: unknown) =>
+    recordBuildExitCode(error, { BUILD_EXIT_CODE_FILE: file });
 
   it('holds one number alone after a script failed', (context) => {
     const file = join(scratchDirectory(context), 'code');
@@ -100,7 +108,7 @@ function start(body: string, report = 'undefined', environment: Record<string, s
     const { runProgram } = await import(${JSON.stringify(MODULE)});
     const { writeSync } = await import('node:fs');
     runProgram(async (argv, environment, stop) => { writeSync(1, 'ready\\n'); ${body} }, ${report});`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', source, '--', 'one', 'two'], {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', source, '--', 'program', 'one', 'two'], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -109,13 +117,16 @@ function start(body: string, report = 'undefined', environment: Record<string, s
 
 function ended(child: ChildProcess): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const texts = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) child[name]?.setEncoding('utf8').on('data', (text) => (texts[name] += text));
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]?.setEncoding('utf8').on('data', (text) => (texts[name] += text));
   return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...texts })));
 }
 
-const outcome = async (body: string, report?: string, environment?: Record<string, string>) => await start(body, report, environment).ended;
+const outcome = async (body: string, report?: string, environment?: Record<string, string>) =>
+  await start(body, report, environment).ended;
 /** Ends when it is asked to; the interval keeps the program alive until then. */
-const UNTIL_STOPPED = 'await new Promise((resolve) => { const alive = setInterval(() => {}, 1000); stop.onabort = () => { clearInterval(alive); resolve(); }; });';
+const UNTIL_STOPPED =
+  'await new Promise((resolve) => { const alive = setInterval(() => {}, 1000); stop.onabort = () => { clearInterval(alive); resolve(); }; });';
 
 describe('a running program', { concurrency: 2 }, () => {
   it('ends with the code of its main function, and gets its arguments', async () => {
@@ -145,7 +156,10 @@ describe('a running program', { concurrency: 2 }, () => {
   }
 
   it('reports the details of a crash to whom it was told to', async () => {
-    const { code, stderr } = await outcome(`throw new Error('details');`, `(error) => writeSync(2, 'report ' + error.message + ';')`);
+    const { code, stderr } = await outcome(
+      `throw new Error('details');`,
+      `(error) => writeSync(2, 'report ' + error.message + ';')`,
+    );
     assert.equal(code, 22);
     assert.match(stderr, /report details;/);
   });
@@ -181,7 +195,8 @@ describe('a running program', { concurrency: 2 }, () => {
   it('goes on after signals that mean nothing to it', async () => {
     const { child, ended, ready } = start(`${UNTIL_STOPPED} return 5;`);
     await ready;
-    for (const signal of ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGXFSZ', 'SIGPIPE'] as const) child.kill(signal);
+    for (const signal of ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGXFSZ', 'SIGPIPE'] as const)
+      child.kill(signal);
     child.kill('SIGTERM');
     const { code, stdout } = await ended;
     assert.deepEqual([code, stdout], [5, 'ready\n']);
@@ -202,9 +217,12 @@ describe('writing in full', () => {
     const source = `
       const { writeFully } = await import(${JSON.stringify(MODULE)});
       const { Socket } = await import('node:net');
-      new Socket({ fd: 1 }); // makes the pipe non-blocking, as a runtime may
-      writeFully(1, 'x'.repeat(1_000_000));`;
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], { stdio: ['ignore', 'pipe', 'inherit'] });
+      new Socket({ fd: 1, readable: false }); // makes the pipe non-blocking, as a runtime may
+      writeFully(1, 'x'.repeat(1_000_000));
+      process.exit(0);`;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const { stdout } = await ended(child);
     assert.equal(stdout.length, 1_000_000);
   });

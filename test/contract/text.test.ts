@@ -9,12 +9,19 @@ import { printable } from '../../src/contract/text.ts';
 
 describe('printable text', () => {
   it('is itself when it is harmless', () => {
-    for (const text of ['', 'abc', 'äöü €', '日本語', '😀', '"quoted" \\ / \'', ' ']) assert.equal(printable(text), text);
+    for (const text of ['', 'abc', 'äöü €', '日本語', '😀', '"quoted" \\ / \'', ' '])
+      assert.equal(printable(text), text);
   });
 
   it('has escapes for control characters and for marks that turn text around', () => {
-    assert.equal(printable('\n\r\t\0\u001b\u007f\u0080\u009f'), '\\u000a\\u000d\\u0009\\u0000\\u001b\\u007f\\u0080\\u009f');
-    assert.equal(printable('\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069'), '\\u061c\\u200e\\u200f\\u2028\\u2029\\u202a\\u202e\\u2066\\u2069');
+    assert.equal(
+      printable('\n\r\t\0\u001b\u007f\u0080\u009f'),
+      '\\u000a\\u000d\\u0009\\u0000\\u001b\\u007f\\u0080\\u009f',
+    );
+    assert.equal(
+      printable('\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069'),
+      '\\u061c\\u200e\\u200f\\u2028\\u2029\\u202a\\u202e\\u2066\\u2069',
+    );
   });
 
   it('never holds one of them, and is never long', () => {
@@ -45,8 +52,10 @@ describe('a secret', () => {
     'inspect without its own form': () => inspect(secret, { customInspect: false, showHidden: true }),
     'util.format': () => format('%s %o %O %j %d', secret, secret, secret, secret, secret),
     'the message of an error': () => new Error(`no ${secret}`).message,
-    'an inspected error with properties': () => inspect(Object.assign(new Error('x'), { secret }), { showHidden: true }),
-    'its members': () => JSON.stringify([Object.keys(secret), Object.entries(secret), Object.getOwnPropertyNames(secret), { ...secret }]),
+    'an inspected error with properties': () =>
+      inspect(Object.assign(new Error('x'), { secret }), { showHidden: true }),
+    'its members': () =>
+      JSON.stringify([Object.keys(secret), Object.entries(secret), Object.getOwnPropertyNames(secret), { ...secret }]),
     'a copy': () => inspect(structuredClone(secret), { showHidden: true }),
     'a comparison that fails': () => {
       try {

@@ -4,11 +4,18 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { AuthorizationError, SystemFailure } from '../../src/contract/errors.ts';
-import { type Account, type AccountRules, findAccount } from '../../src/jacamar-auth/account.ts';
+import { type Account, type AccountRules, findAccount, lookUp, lookUpGid } from '../../src/jacamar-auth/account.ts';
 import { loadBuiltCredentials } from '../native/built.ts';
 
 const RULES: AccountRules = { minUid: 1000, allowGidZero: false };
-const ALICE: Account = { name: 'alice', uid: 1001, gid: 1001, home: '/home/alice', shell: '/bin/bash', groups: [1001, 50] };
+const ALICE: Account = {
+  name: 'alice',
+  uid: 1001,
+  gid: 1001,
+  home: '/home/alice',
+  shell: '/bin/bash',
+  groups: [1001, 50],
+};
 
 function userDatabase(...accounts: Account[]) {
   const asked: string[] = [];
@@ -24,7 +31,11 @@ const answering = (account: Account) => ({ lookUpAccount: async () => account })
 const find = (changes: Partial<Account>, rules: Partial<AccountRules> = {}) =>
   findAccount('alice', answering({ ...ALICE, ...changes }), { ...RULES, ...rules });
 
-const refused = (code: string) => ({ name: 'AuthorizationError', code, publicMessage: 'This job is not authorized to run here.' });
+const refused = (code: string) => ({
+  name: 'AuthorizationError',
+  code,
+  publicMessage: 'This job is not authorized to run here.',
+});
 
 describe('names', () => {
   const bad = [
@@ -32,7 +43,18 @@ describe('names', () => {
     ...['0', '1000', '65534', '4294967295', '-1', '+0', '00', '0x0', '1e3', '0day', '0x2b3bfa0', '4foo'],
     ...['-rf', '--help', '-u', '.', '..', 'a/b', '../root', 'a:b', 'a\\b', 'a b', 'a,b', 'a#b', "a'b", 'a$', '*'],
     ...['alice\n', 'alice\nroot', '\nalice', 'alice\0root', 'alice\x85', '\x1b[2Jalice', ' alice', 'alice '],
-    ...['аlice', '\u212aate', 'ａｌｉｃｅ', 'a\u0301lice', 'alice\u202e', 'alicé', 'Alice', 'ALICE', 'alice@realm', 'REALM\\alice'],
+    ...[
+      'аlice',
+      '\u212aate',
+      'ａｌｉｃｅ',
+      'a\u0301lice',
+      'alice\u202e',
+      'alicé',
+      'Alice',
+      'ALICE',
+      'alice@realm',
+      'REALM\\alice',
+    ],
     ...['a'.repeat(33), 'a'.repeat(256), 'a'.repeat(100_000)],
   ];
   for (const name of bad) {
@@ -109,17 +131,45 @@ describe('accounts', () => {
   });
 
   it('may be in group 0 where the site says so', async () => {
-    await find({ gid: 0, groups: [0] }, { allowGidZero: true });
+    await find({ groups: [1001, 0] }, { allowGidZero: true });
+    await assert.rejects(find({ gid: 0, groups: [0] }, { allowGidZero: true }), refused('ERR_ACCOUNT_GROUP'));
   });
 
-  for (const home of ['', 'home/alice', '.', '/', '//', '/.', '/home/..', '/home/../root', '/home/a:b', '/home/a\nb', '/home/a\0b', '/home/a\x1b[2J']) {
+  for (const home of [
+    '',
+    'home/alice',
+    '.',
+    '/',
+    '//',
+    '/.',
+    '/home/..',
+    '/home/../root',
+    '/home/a:b',
+    '/home/a\nb',
+    '/home/a\0b',
+    '/home/a\x1b[2J',
+  ]) {
     it(`are refused with the home directory ${JSON.stringify(home)}`, async () => {
       await assert.rejects(find({ home }), refused('ERR_ACCOUNT_HOME'));
     });
   }
 
   it('may live anywhere else', async () => {
-    for (const home of ['/home/alice', '/u/a..b', '/home/älice', '/nonexistent']) assert.equal((await find({ home })).home, home);
+    for (const home of ['/home/alice', '/u/a..b', '/home/älice', '/nonexistent'])
+      assert.equal((await find({ home })).home, home);
+  });
+
+  for (const shell of ['/usr/sbin/nologin', '/sbin/nologin', '/bin/false', 'nologin']) {
+    it(`are refused with the shell ${shell}, unless the site lists it`, async () => {
+      await assert.rejects(find({ shell }), refused('ERR_ACCOUNT_SHELL'));
+      await assert.rejects(find({ shell }, { shellAllowlist: ['/bin/bash'] }), refused('ERR_ACCOUNT_SHELL'));
+      assert.equal((await find({ shell }, { shellAllowlist: [shell] })).shell, shell);
+    });
+  }
+
+  it('may have any other shell, or none', async () => {
+    for (const shell of ['/bin/bash', '/opt/nologin/bash', '/bin/falsely', ''])
+      assert.equal((await find({ shell })).shell, shell);
   });
 
   it('that do not exist are refused with the same public text as all others', async () => {
@@ -154,6 +204,22 @@ describe('a name service', () => {
     assert.equal(settled, false);
     context.mock.timers.tick(1);
     await outcome;
+  });
+
+  it('is not asked about a name that none of its accounts could have, also where the account is not judged', async () => {
+    const database = userDatabase(ALICE);
+    for (const name of ['', 'Alice', '0', '-1', 'a/b', 'alice\n', 'a'.repeat(33)])
+      assert.equal(await lookUp(name, database), undefined);
+    assert.deepEqual(database.asked, []);
+    assert.equal(await lookUp('alice', database), ALICE);
+    assert.equal(await lookUp('bob', database), undefined);
+  });
+
+  it('that fails about a group is a fault of the host as well', async () => {
+    const lookUpGroup = () => Promise.reject(new Error('EIO'));
+    await assert.rejects(lookUpGid('hpc', { lookUpGroup }), { name: 'SystemFailure', code: 'ERR_NAME_SERVICE' });
+    assert.equal(await lookUpGid('hpc', { lookUpGroup: async () => 50 }), 50);
+    assert.equal(await lookUpGid('hpc', { lookUpGroup: async () => undefined }), undefined);
   });
 
   it('that answered leaves no timer behind', async (context) => {

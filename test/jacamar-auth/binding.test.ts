@@ -52,12 +52,20 @@ describe('the variable with the token', () => {
   });
 
   it('may not hold two things, and the error holds neither', () => {
-    for (const texts of [['secret-a', 'secret-b'], ['secret-a', ''], ['secret-a', 'secret-a', 'secret-a '], ['', 'x']]) {
-      assert.throws(() => onlyValue('T\n', values(...texts)), (error) => {
-        assert.ok(error instanceof AuthorizationError && error.code === 'ERR_TOKEN_AMBIGUOUS');
-        assert.ok(!/secret|\n/.test(error.message + error.publicMessage));
-        return true;
-      });
+    for (const texts of [
+      ['secret-a', 'secret-b'],
+      ['secret-a', ''],
+      ['secret-a', 'secret-a', 'secret-a '],
+      ['', 'x'],
+    ]) {
+      assert.throws(
+        () => onlyValue('T\n', values(...texts)),
+        (error) => {
+          assert.ok(error instanceof AuthorizationError && error.code === 'ERR_TOKEN_AMBIGUOUS');
+          assert.ok(!/secret|\n/.test(error.message + error.publicMessage));
+          return true;
+        },
+      );
     }
   });
 });

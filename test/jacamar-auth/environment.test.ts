@@ -37,15 +37,21 @@ describe('the CI variables that jacamar gets', () => {
       CUSTOM_ENV_CI_JOB_JWT: 'secret',
       JACAMAR_NO_BASH_PROFILE: 'without prefix',
     };
-    assert.deepEqual(jacamarVariables(environment, 10_000), { JACAMAR_NO_BASH_PROFILE: '1', JACAMAR_ETC_PROFILE_ONLY: 'true' });
+    assert.deepEqual(jacamarVariables(environment, 10_000), {
+      JACAMAR_NO_BASH_PROFILE: '1',
+      JACAMAR_ETC_PROFILE_ONLY: 'true',
+    });
     assert.deepEqual(jacamarVariables({ JACAMAR_NO_BASH_PROFILE: '1' }, 10_000), {});
   });
 
   it('are of limited length, and the user is told which is not', () => {
     const environment = { CUSTOM_ENV_JACAMAR_NO_BASH_PROFILE: 'x'.repeat(101) };
-    assert.throws(() => jacamarVariables(environment, 100), (error: Error & { code: string; publicMessage: string }) => {
-      return error.code === 'ERR_VARIABLE_TOO_LONG' && /JACAMAR_NO_BASH_PROFILE/.test(error.publicMessage);
-    });
+    assert.throws(
+      () => jacamarVariables(environment, 100),
+      (error: Error & { code: string; publicMessage: string }) => {
+        return error.code === 'ERR_VARIABLE_TOO_LONG' && /JACAMAR_NO_BASH_PROFILE/.test(error.publicMessage);
+      },
+    );
     assert.equal(jacamarVariables(environment, 101)['JACAMAR_NO_BASH_PROFILE']?.length, 101);
   });
 });

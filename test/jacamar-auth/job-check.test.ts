@@ -15,7 +15,8 @@ const answering = (body: unknown, status = 200): Answer => ({
   status,
   body: body instanceof Buffer ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
 });
-const check = (answer: Answer, rules = AUTO) => checkJobAtServer(verifiedClaims(), sampleJob(), rules, async () => answer);
+const check = (answer: Answer, rules = AUTO) =>
+  checkJobAtServer(verifiedClaims(), sampleJob(), rules, async () => answer);
 const refused = (code: string) => ({ name: 'AuthorizationError', code });
 const user = (changes: object) => ({ ...HONEST, user: { ...HONEST.user, ...changes } });
 
@@ -33,7 +34,10 @@ describe('the question about the job', () => {
   it('that finds no server is a fault of the site in both modes', async () => {
     const failure = new SystemFailure({ code: 'ERR_SERVER_UNREACHABLE', message: 'x' });
     for (const rules of [AUTO, REQUIRED]) {
-      await assert.rejects(checkJobAtServer(verifiedClaims(), sampleJob(), rules, () => Promise.reject(failure)), failure);
+      await assert.rejects(
+        checkJobAtServer(verifiedClaims(), sampleJob(), rules, () => Promise.reject(failure)),
+        failure,
+      );
     }
   });
 });
@@ -46,7 +50,10 @@ describe('an answer that says something else', () => {
     'the login in another spelling': user({ username: 'Alice' }),
     'another pipeline': { ...HONEST, pipeline: { id: 89 } },
     ...Object.fromEntries(
-      ['success', 'failed', 'canceled', 'canceling', 'pending', 'created', '', 'Running'].map((status) => [`the status "${status}"`, { ...HONEST, status }]),
+      ['success', 'failed', 'canceled', 'canceling', 'pending', 'created', '', 'Running'].map((status) => [
+        `the status "${status}"`,
+        { ...HONEST, status },
+      ]),
     ),
   };
   for (const [title, answer] of Object.entries(different)) {
@@ -101,7 +108,10 @@ describe('an answer that says nothing', () => {
   for (const status of [0, 204, 301, 302, 400, 429, 500, 502, 503]) {
     it(`status ${status} is a fault of the site, to be tried again`, async () => {
       for (const rules of [AUTO, REQUIRED]) {
-        await assert.rejects(check(answering(HONEST, status), rules), { name: 'SystemFailure', code: 'ERR_SERVER_UNREACHABLE' });
+        await assert.rejects(check(answering(HONEST, status), rules), {
+          name: 'SystemFailure',
+          code: 'ERR_SERVER_UNREACHABLE',
+        });
       }
     });
   }

@@ -2,7 +2,16 @@
 // says badly does harm.
 
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { AuthorizationError, ConfigurationError, SystemFailure } from '../../src/contract/errors.ts';
@@ -39,7 +48,15 @@ class FakeServer {
       if (this.answer instanceof Error) throw this.answer;
       return this.answer;
     };
-    this.source = { server: SERVER, stateDirectory, maxAgeMs: MAX_AGE_MS, lock, ask, now: () => this.nowMs, ...changes };
+    this.source = {
+      server: SERVER,
+      stateDirectory,
+      maxAgeMs: MAX_AGE_MS,
+      lock,
+      ask,
+      now: () => this.nowMs,
+      ...changes,
+    };
   }
 
   find(kid = pair(first).kid) {
@@ -47,7 +64,8 @@ class FakeServer {
   }
 }
 
-const serverFor = (context: TestContext, changes: Partial<KeySource> = {}) => new FakeServer(scratchDirectory(context), changes);
+const serverFor = (context: TestContext, changes: Partial<KeySource> = {}) =>
+  new FakeServer(scratchDirectory(context), changes);
 const UNKNOWN = { name: 'AuthorizationError', code: 'ERR_TOKEN_KEY_UNKNOWN' };
 const UNAVAILABLE = { name: 'SystemFailure', code: 'ERR_KEYS_UNAVAILABLE' };
 
@@ -126,13 +144,16 @@ describe('the key cache', () => {
 
   it('has no key under names of the object prototype', async (context) => {
     const server = serverFor(context);
-    for (const kid of ['__proto__', 'constructor', '../../etc/passwd', '']) await assert.rejects(server.find(kid), UNKNOWN);
+    for (const kid of ['__proto__', 'constructor', '../../etc/passwd', ''])
+      await assert.rejects(server.find(kid), UNKNOWN);
   });
 
   it('is per server', async (context) => {
     const server = serverFor(context);
     await server.find();
-    const other = new FakeServer(server.source.stateDirectory, { server: { url: 'https://other.example.com', caFile: undefined } });
+    const other = new FakeServer(server.source.stateDirectory, {
+      server: { url: 'https://other.example.com', caFile: undefined },
+    });
     other.answer = keySet(pair(second).jwk);
     await assert.rejects(other.find(), UNKNOWN);
     assert.equal(other.asked.length, 1);
@@ -302,7 +323,10 @@ describe('many at one time', () => {
       return elapsed;
     });
     const server = serverFor(context, { lock: { tryLock: () => false } });
-    await assert.rejects(server.find(), (error) => error instanceof SystemFailure && /another process/.test(error.message));
+    await assert.rejects(
+      server.find(),
+      (error) => error instanceof SystemFailure && /another process/.test(error.message),
+    );
     assert.equal(server.asked.length, 0);
   });
 });

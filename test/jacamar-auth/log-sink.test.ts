@@ -24,7 +24,12 @@ describe('syslog as the log', () => {
     const log = fakeSyslog();
     const sink = openLogSink('syslog', log);
     for (const level of ['error', 'warn', 'info', 'debug'] as const) sink(`${level}\n`, level);
-    assert.deepEqual(log.lines, [[3, 'error'], [4, 'warn'], [6, 'info'], [7, 'debug']]);
+    assert.deepEqual(log.lines, [
+      [3, 'error'],
+      [4, 'warn'],
+      [6, 'info'],
+      [7, 'debug'],
+    ]);
   });
 
   it('that is not there does not matter', () => {
@@ -62,7 +67,16 @@ describe('a file as the log', () => {
     chownSync(at('foreign'), 65534, 0);
     mkdirSync(at('open'));
     chmodSync(at('open'), 0o777);
-    const bad = [at('link'), at('fifo'), at('directory'), at('foreign'), at('open/log'), at('missing/log'), '/dev/full', '/dev/null'];
+    const bad = [
+      at('link'),
+      at('fifo'),
+      at('directory'),
+      at('foreign'),
+      at('open/log'),
+      at('missing/log'),
+      '/dev/full',
+      '/dev/null',
+    ];
     for (const path of bad) assert.throws(() => openLogSink(path, fakeSyslog()), refused, path);
     assert.equal(readFileSync(at('target'), 'utf8'), '');
   });

@@ -11,7 +11,17 @@ describe('bots by name', () => {
     ...['service_account_x', 'service_account_group_1_abc', 'ghost', 'support-bot', 'alert-bot'],
   ];
   for (const login of bots) it(`${login} is one`, () => assert.equal(looksLikeBot(login), true));
-  for (const login of ['alice', 'bot', 'robot', 'ghostwriter', 'my_project_1_bot', 'project_bot', 'service', 'a-support-bot', '']) {
+  for (const login of [
+    'alice',
+    'bot',
+    'robot',
+    'ghostwriter',
+    'my_project_1_bot',
+    'project_bot',
+    'service',
+    'a-support-bot',
+    '',
+  ]) {
     it(`${JSON.stringify(login)} is none`, () => assert.equal(looksLikeBot(login), false));
   }
 });
@@ -22,7 +32,10 @@ describe('the mapping table', () => {
   it('says nothing about whom it does not name', () => {
     assert.equal(find(), undefined);
     assert.equal(find({ login: 'bob', account: 'x' }, { userId: 43, account: 'x' }), undefined);
-    assert.equal(find({ login: 'Alice', account: 'x' }, { login: 'alice ', account: 'x' }, { account: 'x' }), undefined);
+    assert.equal(
+      find({ login: 'Alice', account: 'x' }, { login: 'alice ', account: 'x' }, { account: 'x' }),
+      undefined,
+    );
   });
 
   it('names by login, by user id, or by both', () => {

@@ -2,17 +2,30 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ACCESS_LEVELS, type AccountLists, type ClaimRules, judgeByLists, requireClaims, requireShell } from '../../src/jacamar-auth/policy.ts';
+import {
+  ACCESS_LEVELS,
+  type AccountLists,
+  type ClaimRules,
+  judgeByLists,
+  requireClaims,
+  requireShell,
+} from '../../src/jacamar-auth/policy.ts';
 import type { Claims } from '../../src/jacamar-auth/token.ts';
 import { verifiedClaims } from '../support/tokens.ts';
 
-const NO_LISTS: AccountLists = { userAllowlist: undefined, userBlocklist: [], groupsAllowlist: undefined, groupsBlocklist: [] };
+const NO_LISTS: AccountLists = {
+  userAllowlist: undefined,
+  userBlocklist: [],
+  groupsAllowlist: undefined,
+  groupsBlocklist: [],
+};
 const code = (value: string) => ({ name: 'AuthorizationError', code: value });
 
 /** Absent, without the account, with it. */
 const STATES = ['absent', 'others', 'names'] as const;
 type State = (typeof STATES)[number];
-const list = (state: State, own: string) => (state === 'absent' ? undefined : state === 'others' ? ['other'] : ['other', own]);
+const list = (state: State, own: string) =>
+  state === 'absent' ? undefined : state === 'others' ? ['other'] : ['other', own];
 
 /** What the documentation promises, written down a second time. */
 function expected(userAllow: State, userBlock: State, groupAllow: State, groupBlock: State): string {
@@ -86,7 +99,12 @@ describe('rules on claims', () => {
     minAccessLevel: undefined,
     runnerIdAllowlist: undefined,
   };
-  const FORK = { project_id: '99', project_path: 'bob/project', job_project_id: '7', job_project_path: 'group/project' };
+  const FORK = {
+    project_id: '99',
+    project_path: 'bob/project',
+    job_project_id: '7',
+    job_project_path: 'group/project',
+  };
   const check = (rules: Partial<ClaimRules>, claims: Partial<Claims> = {}) =>
     requireClaims(verifiedClaims(claims), { ...none, ...rules });
 
@@ -99,17 +117,42 @@ describe('rules on claims', () => {
 
   const table: [title: string, rules: Partial<ClaimRules>, claims: Partial<Claims>, code: string | undefined][] = [
     ['a source on the list', { pipelineSourceAllowlist: ['push'] }, {}, undefined],
-    ['a source not on it', { pipelineSourceAllowlist: ['push'] }, { pipeline_source: 'schedule' }, 'ERR_PIPELINE_SOURCE'],
+    [
+      'a source not on it',
+      { pipelineSourceAllowlist: ['push'] },
+      { pipeline_source: 'schedule' },
+      'ERR_PIPELINE_SOURCE',
+    ],
     ['an empty list of sources', { pipelineSourceAllowlist: [] }, {}, 'ERR_PIPELINE_SOURCE'],
     ['a project on the list', { projectAllowlist: ['group/project'] }, {}, undefined],
     ['a project below one on the list', { projectAllowlist: ['group'] }, {}, 'ERR_PROJECT_NOT_ALLOWED'],
     ['a project with a longer name', { projectAllowlist: ['group/pro'] }, {}, 'ERR_PROJECT_NOT_ALLOWED'],
-    ['a fork, judged by the project that runs it', { allowForkPipelines: true, projectAllowlist: ['group/project'] }, FORK, undefined],
-    ['a fork on the list under its own name', { allowForkPipelines: true, projectAllowlist: ['bob/project'] }, FORK, 'ERR_PROJECT_NOT_ALLOWED'],
+    [
+      'a fork, judged by the project that runs it',
+      { allowForkPipelines: true, projectAllowlist: ['group/project'] },
+      FORK,
+      undefined,
+    ],
+    [
+      'a fork on the list under its own name',
+      { allowForkPipelines: true, projectAllowlist: ['bob/project'] },
+      FORK,
+      'ERR_PROJECT_NOT_ALLOWED',
+    ],
     ['a namespace on the list', { namespaceAllowlist: ['group'] }, {}, undefined],
     ['a namespace below it', { namespaceAllowlist: ['group'] }, { job_namespace_path: 'group/sub/deep' }, undefined],
-    ['a namespace with a longer name', { namespaceAllowlist: ['group'] }, { job_namespace_path: 'group-evil' }, 'ERR_NAMESPACE_NOT_ALLOWED'],
-    ['a namespace above it', { namespaceAllowlist: ['group/sub'] }, { job_namespace_path: 'group' }, 'ERR_NAMESPACE_NOT_ALLOWED'],
+    [
+      'a namespace with a longer name',
+      { namespaceAllowlist: ['group'] },
+      { job_namespace_path: 'group-evil' },
+      'ERR_NAMESPACE_NOT_ALLOWED',
+    ],
+    [
+      'a namespace above it',
+      { namespaceAllowlist: ['group/sub'] },
+      { job_namespace_path: 'group' },
+      'ERR_NAMESPACE_NOT_ALLOWED',
+    ],
     ['a namespace by the old claim', { namespaceAllowlist: ['group'] }, { job_namespace_path: undefined }, undefined],
     ['a protected ref', { requireProtectedRef: true }, {}, undefined],
     ['a ref that is not protected', { requireProtectedRef: true }, { ref_protected: 'false' }, 'ERR_REF_NOT_PROTECTED'],
@@ -140,6 +183,9 @@ describe('rules on claims', () => {
 
   it('name what a user wrote in a form that splits no line', () => {
     const claims = { ref: 'a\nb\u001b[2J', ref_protected: 'false' as const };
-    assert.throws(() => check({ requireProtectedRef: true }, claims), (error: Error) => !/[\n\u001b]/.test(error.message));
+    assert.throws(
+      () => check({ requireProtectedRef: true }, claims),
+      (error: Error) => !/[\n\u001b]/.test(error.message),
+    );
   });
 });

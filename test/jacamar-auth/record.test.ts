@@ -34,7 +34,8 @@ function open(context: TestContext, changes: { root?: string; jobId?: number; se
   return { root, records, again };
 }
 
-const onlyDirectory = (root: string) => join(root, 'jobs', readdirSync(join(root, 'jobs'))[0] ?? assert.fail('no record'));
+const onlyDirectory = (root: string) =>
+  join(root, 'jobs', readdirSync(join(root, 'jobs'))[0] ?? assert.fail('no record'));
 
 describe('a record', () => {
   it('need not exist', (context) => {
@@ -184,7 +185,13 @@ describe('a record that is not to be trusted', () => {
   it('has a slot or a process that makes no sense: the stage fails', (context) => {
     const { root, records, again } = open(context);
     records.create(RECORD);
-    for (const [name, content] of [['slot', '-1'], ['slot', '"0"'], ['slot', '1.5'], ['running.json', '{"pid":-1,"startTime":""}'], ['running.json', '{}']] as const) {
+    for (const [name, content] of [
+      ['slot', '-1'],
+      ['slot', '"0"'],
+      ['slot', '1.5'],
+      ['running.json', '{"pid":-1,"startTime":""}'],
+      ['running.json', '{}'],
+    ] as const) {
       writeFileSync(join(onlyDirectory(root), name), content);
       assert.throws(() => (name === 'slot' ? again().slot : again().running), DAMAGED, content);
     }

@@ -32,7 +32,7 @@ describe('a directory made by root', () => {
     }
   });
 
-  it('may exist if it is the account\'s, and then stays as it is', (context) => {
+  it("may exist if it is the account's, and then stays as it is", (context) => {
     const path = join(parent(context), 'alice');
     mkdirSync(path);
     chownSync(path, ALICE.uid, 7);
@@ -41,7 +41,7 @@ describe('a directory made by root', () => {
     assert.deepEqual(ownership(path), [61_001, 7, 0o750]);
   });
 
-  it('is not given away when it exists and is somebody else\'s', (context) => {
+  it("is not given away when it exists and is somebody else's", (context) => {
     for (const uid of [0, 61_009]) {
       const path = join(parent(context), 'alice');
       mkdirSync(path);
@@ -67,7 +67,11 @@ describe('a directory made by root', () => {
 
   it('is not made below a directory that others can write to or own, or that is a link', (context) => {
     const above = parent(context);
-    for (const [name, uid, mode] of [['writable', 0, 0o777], ['group', 0, 0o775], ['foreign', 61_009, 0o755]] as const) {
+    for (const [name, uid, mode] of [
+      ['writable', 0, 0o777],
+      ['group', 0, 0o775],
+      ['foreign', 61_009, 0o755],
+    ] as const) {
       const between = join(above, name);
       mkdirSync(between);
       chownSync(between, uid, 0);

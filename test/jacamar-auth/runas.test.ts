@@ -3,7 +3,17 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { AuthorizationError } from '../../src/contract/errors.ts';
@@ -81,7 +91,12 @@ describe('the surroundings of a script', () => {
     };
     await askBody(context, `cat /proc/self/environ > ${file}`, asked);
     const entries = readFileSync(file, 'utf8').split('\0').filter(Boolean);
-    const { PWD: _, SHLVL: __, _: ___, ...environment } = Object.fromEntries(entries.map((entry) => entry.split(/=(.*)/s, 2)));
+    const {
+      PWD: _,
+      SHLVL: __,
+      _: ___,
+      ...environment
+    } = Object.fromEntries(entries.map((entry) => entry.split(/=(.*)/s, 2)));
     assert.deepEqual(environment, {
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       LANG: 'C.UTF-8',
@@ -114,15 +129,38 @@ describe('the surroundings of a script', () => {
 
   it('are an empty input, the directory /, umask 077, its own session, and no other descriptor', async (context) => {
     const file = join(scratchDirectory(context), 'state');
-    const lines = ['readlink /proc/self/fd/0', 'pwd', 'umask', 'ps -o sid= -p $$', 'echo $$', 'ls /proc/$$/fd', 'id -G'];
+    const lines = [
+      'readlink /proc/self/fd/0',
+      'pwd',
+      'umask',
+      'ps -o sid= -p $$',
+      'echo $$',
+      'ls /proc/$$/fd',
+      'id -G',
+    ];
     await askBody(context, `exec > ${file}; ${lines.join('; ')}`);
-    const [stdin, cwd, umask, session, pid, ...rest] = readFileSync(file, 'utf8').split('\n').map((line) => line.trim());
+    const [stdin, cwd, umask, session, pid, ...rest] = readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line) => line.trim());
     assert.deepEqual([stdin, cwd, umask], ['/dev/null', '/', '0077']);
     assert.equal(session, pid);
-    const groups = process.getgroups?.().sort((a, b) => a - b).join(' ');
-    assert.equal(rest.at(-2)?.split(' ').sort((a, b) => Number(a) - Number(b)).join(' '), groups);
+    const groups = process
+      .getgroups?.()
+      .sort((a, b) => a - b)
+      .join(' ');
+    assert.equal(
+      rest
+        .at(-2)
+        ?.split(' ')
+        .sort((a, b) => Number(a) - Number(b))
+        .join(' '),
+      groups,
+    );
     // 255 is where bash keeps its script; one more may be the descriptor that the interpreter was given.
-    const descriptors = rest.slice(0, -2).map(Number).filter((descriptor) => descriptor > 2 && descriptor !== 255);
+    const descriptors = rest
+      .slice(0, -2)
+      .map(Number)
+      .filter((descriptor) => descriptor > 2 && descriptor !== 255);
     assert.ok(descriptors.length <= 1, descriptors.join());
   });
 
@@ -139,7 +177,13 @@ describe('the surroundings of a script', () => {
 
 describe('a script that refuses', () => {
   it('does so by its exit status, whatever it prints', async (context) => {
-    for (const body of ['exit 1', `${reply({ username: 'bob' })}; exit 2`, 'echo nonsense; exit 3', 'kill -9 $$', 'kill -TERM $$']) {
+    for (const body of [
+      'exit 1',
+      `${reply({ username: 'bob' })}; exit 2`,
+      'echo nonsense; exit 3',
+      'kill -9 $$',
+      'kill -TERM $$',
+    ]) {
       await assert.rejects(askBody(context, body), code('ERR_RUNAS_REFUSED'), body);
     }
   });
@@ -207,7 +251,8 @@ describe('a script that does not end', () => {
     await until(() => existsSync(file) && readFileSync(file, 'utf8').includes('done'));
     context.mock.timers.tick(30_000);
     await outcome;
-    for (const pid of readFileSync(file, 'utf8').match(/^[0-9]+$/gm) ?? assert.fail('no pid')) await until(() => isGone(Number(pid)));
+    for (const pid of readFileSync(file, 'utf8').match(/^[0-9]+$/gm) ?? assert.fail('no pid'))
+      await until(() => isGone(Number(pid)));
   });
 
   it('or leaves something that holds its output is refused soon, and the rest is killed', async (context) => {
@@ -293,6 +338,9 @@ describe('a script that others could have written', () => {
   it('has to be executable', async (context) => {
     const path = place(context, 'exit 0');
     chmodSync(path, 0o600);
-    await assert.rejects(askPath(path), (error: NodeJS.ErrnoException) => error.code === 'EACCES' || error.code === 'ERR_RUNAS_SCRIPT');
+    await assert.rejects(
+      askPath(path),
+      (error: NodeJS.ErrnoException) => error.code === 'EACCES' || error.code === 'ERR_RUNAS_SCRIPT',
+    );
   });
 });

@@ -184,7 +184,18 @@ describe('certificates', { concurrency: true }, () => {
 
   function issue(name: string, subject: string, days = '2'): { key: Buffer; cert: Buffer } {
     writeFileSync(join(directory, `${name}.ext`), `subjectAltName=${subject}\n`);
-    openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`);
+    openssl(
+      'req',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-subj',
+      `/CN=${name}`,
+      '-keyout',
+      `${name}.key`,
+      '-out',
+      `${name}.csr`,
+    );
     const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', days, '-extfile', `${name}.ext`];
     openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.pem`, ...signing);
     return { key: readFileSync(join(directory, `${name}.key`)), cert: readFileSync(join(directory, `${name}.pem`)) };
@@ -200,7 +211,22 @@ describe('certificates', { concurrency: true }, () => {
     directory = scratchDirectory({ after: (end: () => void) => closing.push(end) } as unknown as TestContext);
     const usage = ['-addext', 'basicConstraints=critical,CA:TRUE'];
     for (const name of ['ca', 'other']) {
-      openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=jt ${name}`, ...usage, '-keyout', `${name}.key`, '-out', `${name}.pem`);
+      openssl(
+        'req',
+        '-x509',
+        '-newkey',
+        'rsa:2048',
+        '-nodes',
+        '-days',
+        '2',
+        '-subj',
+        `/CN=jt ${name}`,
+        ...usage,
+        '-keyout',
+        `${name}.key`,
+        '-out',
+        `${name}.pem`,
+      );
     }
     url = await serveTls(issue('server', 'IP:127.0.0.1'));
   });
@@ -236,7 +262,10 @@ describe('certificates', { concurrency: true }, () => {
     writeFileSync(copy, readFileSync(file('ca.pem')));
     chmodSync(copy, 0o666);
     for (const path of [copy, '/nonexistent/ca.pem', directory]) {
-      await assert.rejects(askAt(url, path), (error) => error instanceof ConfigurationError && error.code === 'ERR_CA_FILE');
+      await assert.rejects(
+        askAt(url, path),
+        (error) => error instanceof ConfigurationError && error.code === 'ERR_CA_FILE',
+      );
     }
   });
 
@@ -271,7 +300,11 @@ describe('certificates', { concurrency: true }, () => {
   });
 
   it('are asked for directly, past every proxy of the environment', async () => {
-    const proxies = { HTTPS_PROXY: 'http://127.0.0.1:1', HTTP_PROXY: 'http://127.0.0.1:1', https_proxy: 'http://127.0.0.1:1' };
+    const proxies = {
+      HTTPS_PROXY: 'http://127.0.0.1:1',
+      HTTP_PROXY: 'http://127.0.0.1:1',
+      https_proxy: 'http://127.0.0.1:1',
+    };
     assert.equal(await askWith({ ...proxies, NODE_USE_ENV_PROXY: '1' }, file('ca.pem')), 'trusted');
   });
 });

@@ -9,7 +9,15 @@ import { AuthorizationError } from '../../src/contract/errors.ts';
 import { Secret } from '../../src/contract/secret.ts';
 import { generateSigningKey, type SigningKey as KeyPair, signClaims } from '../../src/jacamar-admin/signing-key.ts';
 import { type Claims, type Expected, verifyToken } from '../../src/jacamar-auth/token.ts';
-import { encodePart, NOW, SAMPLE_FACTS, sampleClaims, sharedKey, signParts, signWithSecret } from '../support/tokens.ts';
+import {
+  encodePart,
+  NOW,
+  SAMPLE_FACTS,
+  sampleClaims,
+  sharedKey,
+  signParts,
+  signWithSecret,
+} from '../support/tokens.ts';
 
 const ISSUER = SAMPLE_FACTS.serverUrl;
 let key: KeyPair;
@@ -50,7 +58,10 @@ function assertKeepsToken(message: string, token: string): void {
     assert.ok(!message.includes(part), `part of the token in "${message}"`);
   }
   assert.ok(message.length < 4000, 'message without end');
-  assert.ok([...message].every((character) => character >= ' ' && (character < '\x7f' || character > '\x9f')), message);
+  assert.ok(
+    [...message].every((character) => character >= ' ' && (character < '\x7f' || character > '\x9f')),
+    message,
+  );
 }
 
 const refusesClaims = (changes: Record<string, unknown>, code: string | RegExp, expected: Partial<Expected> = {}) =>
@@ -73,7 +84,9 @@ describe('an honest token', () => {
 
   it('may leave out what older servers do not send', async () => {
     const names = ['job_project_id', 'job_project_path', 'job_namespace_id', 'job_namespace_path'];
-    const older = Object.fromEntries([...names, 'runner_id', 'sha', 'user_access_level'].map((name) => [name, undefined]));
+    const older = Object.fromEntries(
+      [...names, 'runner_id', 'sha', 'user_access_level'].map((name) => [name, undefined]),
+    );
     assert.equal((await verify(signed(sampleClaims(older)))).job_project_id, undefined);
   });
 
@@ -89,7 +102,22 @@ describe('an honest token', () => {
 });
 
 describe('algorithms', () => {
-  for (const alg of ['none', 'None', 'nOnE', 'NONE', '', 'rs256', 'RS384', 'PS256', 'ES256', 'EdDSA', 'HS256', null, 1, ['RS256']]) {
+  for (const alg of [
+    'none',
+    'None',
+    'nOnE',
+    'NONE',
+    '',
+    'rs256',
+    'RS384',
+    'PS256',
+    'ES256',
+    'EdDSA',
+    'HS256',
+    null,
+    1,
+    ['RS256'],
+  ]) {
     it(`${JSON.stringify(alg)} is refused before a key is looked up`, async () => {
       const token = signParts({ header: header({ alg }), payload: sampleClaims() }, key.privateKey);
       await refuses(token, 'ERR_TOKEN_HEADER', noKey);
@@ -221,7 +249,10 @@ describe('the compact form', () => {
   }
 
   it('any string at all is refused without another kind of error', async () => {
-    const strings = fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(/^[\w-]{1,40}\.[\w-]{1,40}\.[\w-]{1,40}$/));
+    const strings = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.stringMatching(/^[\w-]{1,40}\.[\w-]{1,40}\.[\w-]{1,40}$/),
+    );
     await fc.assert(
       fc.asyncProperty(strings, async (text) => {
         await assert.rejects(verify(text), AuthorizationError);
@@ -299,7 +330,15 @@ describe('audiences', () => {
       await verify(signed(sampleClaims({ aud })), { audiences });
     });
   }
-  for (const aud of ['other', '', ['other'], 'https://hpc.example.com/', 'HTTPS://hpc.example.com', 'sec', 'second,other']) {
+  for (const aud of [
+    'other',
+    '',
+    ['other'],
+    'https://hpc.example.com/',
+    'HTTPS://hpc.example.com',
+    'sec',
+    'second,other',
+  ]) {
     it(`${JSON.stringify(aud)} is refused where it is not on the list`, async () => {
       await refusesClaims({ aud }, 'ERR_TOKEN_AUDIENCE', { audiences });
     });
@@ -408,14 +447,30 @@ describe('claims', () => {
   }
 
   it('ids are decimal numbers as strings, in their one spelling', async () => {
-    const bad = ['', '0', '-1', '+1', '0302', ' 302', '302 ', '302\n', '1e21', '0x12e', '302.0', '３０２', '1_000', '9'.repeat(20)];
+    const bad = [
+      '',
+      '0',
+      '-1',
+      '+1',
+      '0302',
+      ' 302',
+      '302 ',
+      '302\n',
+      '1e21',
+      '0x12e',
+      '302.0',
+      '３０２',
+      '1_000',
+      '9'.repeat(20),
+    ];
     for (const name of [...ids, 'job_project_id', 'job_namespace_id']) {
       for (const value of bad) await refusesClaims({ [name]: value }, 'ERR_TOKEN_CLAIM');
     }
   });
 
   it('ref_protected is one of two words, not a boolean', async () => {
-    for (const value of ['True', 'yes', '', 'true ', 'null']) await refusesClaims({ ref_protected: value }, 'ERR_TOKEN_CLAIM');
+    for (const value of ['True', 'yes', '', 'true ', 'null'])
+      await refusesClaims({ ref_protected: value }, 'ERR_TOKEN_CLAIM');
   });
 
   it('runner_id is a number', async () => {
@@ -483,7 +538,8 @@ describe('claims', () => {
   });
 
   it('a payload that is no object is refused', async () => {
-    for (const payload of ['[]', '"x"', '1', 'null', '{', 'x']) await refuses(signed(payload), /^ERR_TOKEN_(FORM|CLAIM)$/);
+    for (const payload of ['[]', '"x"', '1', 'null', '{', 'x'])
+      await refuses(signed(payload), /^ERR_TOKEN_(FORM|CLAIM)$/);
   });
 
   it('deep nesting and many members cost little', async () => {
@@ -500,7 +556,9 @@ describe('claims', () => {
     const names = fc.constantFrom(...ids, ...texts, 'iss', 'aud', 'exp', 'iat', 'nbf', 'runner_id', 'user_identities');
     await fc.assert(
       fc.asyncProperty(names, fc.jsonValue(), async (name, value) => {
-        const claims: Claims | AuthorizationError = await verify(signed(sampleClaims({ [name]: value }))).catch((error) => error);
+        const claims: Claims | AuthorizationError = await verify(signed(sampleClaims({ [name]: value }))).catch(
+          (error) => error,
+        );
         if (claims instanceof AuthorizationError) return;
         assert.ok(!(claims instanceof Error), String(claims));
         assert.deepEqual(claims[name as keyof Claims], value);

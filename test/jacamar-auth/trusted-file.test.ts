@@ -5,7 +5,12 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, closeSync, linkSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { checkDirectories, openTrustedFile, readTrustedFile, UntrustedFileError } from '../../src/jacamar-auth/trusted-file.ts';
+import {
+  checkDirectories,
+  openTrustedFile,
+  readTrustedFile,
+  UntrustedFileError,
+} from '../../src/jacamar-auth/trusted-file.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const NOBODY = 65534;

@@ -27,24 +27,31 @@ export interface Answer {
 export class PrivateHost {
   readonly #world: World;
   readonly #root: string;
-  /** Where accounts of this host, which have no home, may put their files: general.data_dir. */
-  readonly dataDirectory: string;
+  /** Open to every account of the host, unlike the world. */
+  readonly #shared: string;
 
-  private constructor(world: World, root: string, dataDirectory: string) {
+  private constructor(world: World, root: string, shared: string) {
     this.#world = world;
     this.#root = root;
-    this.dataDirectory = dataDirectory;
+    this.#shared = shared;
+  }
+
+  /** Where accounts of this host, which have no home, may put their files: general.data_dir. */
+  get dataDirectory(): string {
+    return join(this.#shared, 'data');
   }
 
   /** Goes with the world. */
   static async open(world: World): Promise<PrivateHost> {
     const root = world.at('host');
-    const dataDirectory = await mkdtemp(join(tmpdir(), 'jt_data_'));
-    world.onClose(() => rm(dataDirectory, { recursive: true, force: true }));
-    await chmod(dataDirectory, 0o1777);
+    const shared = await mkdtemp(join(tmpdir(), 'jt_host_'));
+    world.onClose(() => rm(shared, { recursive: true, force: true }));
+    await chmod(shared, 0o755);
     await mkdir(join(root, 'run'), { recursive: true });
     await run('cp', ['-a', '/etc', root]);
-    const host = new PrivateHost(world, root, dataDirectory);
+    const host = new PrivateHost(world, root, shared);
+    await mkdir(host.dataDirectory);
+    await chmod(host.dataDirectory, 0o1777);
     await host.#installNameService();
     await writeFile(host.driver, host.#driverText(), { mode: 0o700 });
     return host;
@@ -97,11 +104,12 @@ export class PrivateHost {
 
   async #installNameService(): Promise<void> {
     const source = join(import.meta.dirname, 'threats-nss.c');
-    const libraries = this.at('lib');
-    await mkdir(libraries);
+    const libraries = join(this.#shared, 'lib');
+    await mkdir(libraries, { mode: 0o755 });
     await run('cc', ['-shared', '-fPIC', '-o', join(libraries, 'libnss_jtname.so.2'), source]);
     await run('/sbin/ldconfig', ['-X', '-C', this.at('/etc/ld.so.cache'), libraries]);
     await writeFile(this.at('/etc/jt_answers'), '');
+    await chmod(this.at('/etc/jt_answers'), 0o644);
     await this.services('files jtname');
   }
 

@@ -151,7 +151,8 @@ export const auth = table({
       default: false,
       origin: 'ours',
       status: 'works',
-      description: 'Lets in accounts with group id 0 among their groups.',
+      description:
+        'Lets in accounts with group id 0 among their supplementary groups; as primary group it is always refused.',
     }),
     projectAllowlist: key('project_allowlist', value.fullPathAllowlist, {
       origin: 'ours',

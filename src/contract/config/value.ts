@@ -37,7 +37,6 @@ export const numberAllowlist = kind(
 
 const FULL_PATH = 'a full path such as "group/project", without a slash at either end';
 const fullPath = v.pipe(nameSchema(FULL_PATH), v.check(isFullPath, FULL_PATH));
-export const fullPaths = kind('array of strings', v.array(fullPath, 'an array of strings'));
 export const fullPathAllowlist = kind(
   'array of strings',
   v.pipe(v.array(fullPath, 'an array of strings'), v.minLength(1, NOT_EMPTY)),

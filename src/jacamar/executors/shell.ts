@@ -2,13 +2,13 @@
 
 import { closeSync } from 'node:fs';
 import { constants, userInfo } from 'node:os';
-import { SYSTEM_PATH } from '../../contract/environment.ts';
+import { SYSTEM_PATH, USER_VARIABLES } from '../../contract/environment.ts';
 import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
 import { loadLock } from '../../contract/lock.ts';
 import { tell, writeFully } from '../../contract/program.ts';
 import { ProcessTree } from '../process-tree.ts';
-import { openReader, openRelay } from '../relay.ts';
+import { openReader, Relay } from '../relay.ts';
 import { type ExitStatus, findProgram, startProgram } from '../subprocess.ts';
 
 /** Descriptor on which the login shell tells how far it came; the script itself does not get it. */
@@ -35,14 +35,14 @@ export async function runInShell(script: string, handoff: Handoff, stop: AbortSi
   const [stdin, stdout, stderr, status] = [lock.pipe(), lock.pipe(), lock.pipe(), lock.pipe()];
   const child = startProgram({
     file: bash,
-    argv: ['--login'],
+    argv: loginOptions(handoff.variables),
     env: shellEnvironment(settings.userBashEnv),
     stdio: [stdin[0], stdout[1], stderr[1], status[1]],
   });
   tree.adopt(child.pid);
-  writeFully(stdin[1], commandFor(script));
+  writeFully(stdin[1], commandFor(script, handoff.variables['JACAMAR_ETC_PROFILE_ONLY'] === 'true'));
   closeSync(stdin[1]);
-  const relays = [openRelay(stdout[0], 1), openRelay(stderr[0], 2)];
+  const relays = [new Relay(stdout[0], 1), new Relay(stderr[0], 2)];
   const progress = openReader(status[0]);
   const onStop = () => void tree.end(settings.killTimeoutMs * 0.9);
   if (stop.aborted) onStop();
@@ -57,6 +57,12 @@ export async function runInShell(script: string, handoff: Handoff, stop: AbortSi
   if (relays.some((relay) => relay.isBroken)) throw unread();
   const shell = await child.exited;
   judge(readProgress(await progress.finish(), shell), bash);
+}
+
+/** Both variables keep the user's own profile out; one of them still wants the site's (see `commandFor`). */
+function loginOptions(variables: Handoff['variables']): string[] {
+  const isWithoutProfile = USER_VARIABLES.some((name) => variables[name] === 'true');
+  return isWithoutProfile ? ['--login', '--noprofile'] : ['--login'];
 }
 
 /** `env -i` with what a login shell needs; the job's own variables come in the script. */
@@ -84,9 +90,10 @@ function splitAtEquals(entry: string): [string, string] {
  * ended the shell, and keep logout files from changing the result. `command` and `builtin` pass over functions
  * that a profile may have defined.
  */
-function commandFor(script: string): string {
+function commandFor(script: string, readsSiteProfile: boolean): string {
   const path = `'${script.replaceAll("'", "'\\''")}'`;
   return [
+    ...(readsSiteProfile ? ['. /etc/profile </dev/null'] : []),
     `builtin printf 'started\\n' >&${STATUS}`,
     `command bash ${path} </dev/null ${STATUS}>&-`,
     `builtin printf 'ended %d\\n' "$?" >&${STATUS}; builtin exec ${STATUS}>&-; builtin exit`,
