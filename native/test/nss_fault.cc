@@ -51,6 +51,18 @@ nss_status _nss_jtfault_getpwnam_r(const char* name, passwd* entry, char* buffer
   return fill(name, entry, buffer, size, 256, errnop);
 }
 
+nss_status _nss_jtfault_getgrnam_r(const char* name, group* entry, char* buffer, std::size_t size, int* errnop);
+nss_status _nss_jtfault_getgrnam_r(const char* name, group* entry, char* buffer, std::size_t size, int* errnop) {
+  const std::string_view asked = name;
+  if (asked == "jt_again") return fail(NSS_STATUS_TRYAGAIN, EAGAIN, errnop);
+  if (asked == "jt_stopped") return fail(NSS_STATUS_UNAVAIL, ENOENT, errnop);
+  if (asked == "jt_nobody") return fail(NSS_STATUS_NOTFOUND, ENOENT, errnop);
+  static_cast<void>(buffer);
+  if (asked == "jt_large" && size < 1000000) return fail(NSS_STATUS_TRYAGAIN, ERANGE, errnop);
+  *entry = {const_cast<char*>(name), const_cast<char*>(""), 61234, nullptr};
+  return NSS_STATUS_SUCCESS;
+}
+
 /// jt_many: as many groups as the kernel takes; jt_excess: more; jt_starved: no descriptor to find out.
 nss_status _nss_jtfault_initgroups_dyn(const char* name, gid_t skip, long* start, long* size, gid_t** groups,
                                        long limit, int* errnop);

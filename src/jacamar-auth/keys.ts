@@ -27,7 +27,7 @@ const key = v.object({
   kid: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
   n: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{342,2731}$/)),
   /** 65537, as every generator makes them; with an exponent of 1 everybody could sign. */
-  e: v.literal('AQAB'),
+  e: v.pipe(v.string(), v.value('AQAB')),
   use: v.optional(v.literal('sig')),
   alg: v.optional(v.literal('RS256')),
 });

@@ -156,6 +156,8 @@ async function execute(file: number, argv: string[], env: string[], credentials:
   try {
     const limits = { cwd: '/', umask: 0o077, noNewPrivileges: false, deathSignal: 9, newSession: true };
     pid = credentials.launch({ file, argv, env, stdio, ...limits });
+  } catch (cause) {
+    throw unusable(`it cannot be started: ${(cause as Error).message}`, cause);
   } finally {
     for (const descriptor of stdio) closeSync(descriptor);
   }

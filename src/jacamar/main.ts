@@ -1,13 +1,7 @@
 // jacamar: runs one stage of a job as the user. Started by jacamar-auth with a handoff on standard input, or
 // directly (`--no-auth` with a configuration) by a runner that already runs as the user.
 
-import {
-  addStages,
-  createProgram,
-  InvalidArgumentError,
-  readCommandLine,
-  type StageCall,
-} from '../contract/command-line.ts';
+import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
 import {

@@ -44,7 +44,7 @@ describe('a secret', () => {
   const secret = new Secret('canary');
   const ways: Record<string, () => string> = {
     'a template': () => `${secret}`,
-    'string addition': () => `${'x' + (secret as unknown as string)}`,
+    'string addition': () => 'x'.concat(secret as unknown as string),
     String: () => String(secret),
     'a join': () => [secret, secret].join(),
     JSON: () => JSON.stringify({ secret, list: [secret] }),

@@ -432,7 +432,7 @@ describe('claims', () => {
     ...['sub', 'jti', 'pipeline_source', 'project_path', 'namespace_path', 'user_login', 'user_email'],
     ...['ref', 'ref_type', 'ref_protected'],
   ];
-  const wrongTypes = [undefined, null, 0, 1, 1e21, true, false, [], ['alice'], {}, { toString: 'alice' }];
+  const wrongTypes: unknown[] = [undefined, null, 0, 1, 1e21, true, false, [], ['alice'], {}, { toString: 'alice' }];
 
   for (const name of [...ids, ...texts]) {
     it(`${name} must be there, and a string`, async () => {

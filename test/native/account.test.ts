@@ -44,7 +44,21 @@ describe('lookUpAccount', () => {
   });
 });
 
-describe('lookUpAccount with a failing name service', () => {
+describe('lookUpGroup', () => {
+  test('gives the number of a group, and undefined for a name that does not exist', async () => {
+    const { stdout } = await finished('getent', ['group', 'tty']);
+    assert.equal(await credentials.lookUpGroup('tty'), Number(stdout.split(':')[2]));
+    assert.equal(await credentials.lookUpGroup('jt_does_not_exist'), undefined);
+    assert.equal(await credentials.lookUpGroup('0'), undefined);
+  });
+
+  test('refuses anything but text without NUL', () => {
+    assert.throws(() => credentials.lookUpGroup('root\0x'), RangeError);
+    assert.throws(() => credentials.lookUpGroup(0 as unknown as string), TypeError);
+  });
+});
+
+describe('look-ups with a failing name service', () => {
   let directory: string;
   before(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'jt_nss_'));
@@ -97,6 +111,20 @@ describe('lookUpAccount with a failing name service', () => {
   ];
   for (const [title, name, expected] of cases) {
     test(title, async () => assert.deepEqual(await lookUp(name), expected));
+  }
+
+  for (const [name, expected] of [
+    ['jt_nobody', 'undefined'],
+    ['jt_again', 'EAGAIN getgrnam_r'],
+    ['jt_stopped', 'ENOENT getgrnam_r'],
+    ['jt_large', '61234'],
+  ] as const) {
+    test(`tells a group that is missing from a service that fails: ${name}`, async () => {
+      const { stdout } = await inNamespace(
+        `c.lookUpGroup('${name}').then((gid) => console.log(gid), (e) => console.log(e.code, e.syscall));`,
+      );
+      assert.equal(stdout, `${expected}\n`);
+    });
   }
 
   test('keeps neither the event loop busy nor the process from ending while it hangs', async () => {

@@ -176,10 +176,9 @@ for (const count of [0, 1, 17, 1000, 65_535]) {
     await job.cleanup();
     await writeFile(host.at('/etc/group'), before);
     const groups = stdout.trim().split(' ').map(Number);
-    assert.deepEqual(
-      groups.toSorted((a, b) => a - b),
-      [61_400, ...Array.from({ length: count }, (_, n) => 100_000 + n)],
-    );
+    const expected = [61_400, ...Array.from({ length: count }, (_, n) => 100_000 + n)];
+    assert.equal(groups.length, expected.length);
+    assert.ok(groups.toSorted((a, b) => a - b).join() === expected.join(), 'exactly these');
   });
 }
 

@@ -1,0 +1,135 @@
+// The last stage: works with whatever the others left, and with nothing.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { filesBelow } from '../support/files.ts';
+import { openWorld } from '../support/world.ts';
+
+const world = await openWorld();
+const { account, gitlab } = world;
+const base = join(account.home, '.jacamar-ci');
+const now = () => Math.floor(Date.now() / 1000);
+
+const scripts = async () => (await filesBelow(join(base, 'scripts'))).map(({ path }) => path);
+const claims = async () => (await filesBelow(join(base, 'claims'))).filter(({ path }) => path.endsWith('.json'));
+
+test('cleanup without config does nothing, and well', async () => {
+  const job = await world.stages();
+  const { outcome, stdout, stderr } = await job.cleanup();
+  assert.equal(outcome.kind, 'success', stderr);
+  assert.equal(stdout + stderr, '');
+  assert.ok(!existsSync(base));
+});
+
+test('cleanup after a refused config does nothing, and well', async () => {
+  for (const wishes of [{ login: 'root' }, { token: null }, { token: () => 'nonsense' }]) {
+    const job = await world.stages(wishes);
+    await job.config();
+    const { outcome, stderr } = await job.cleanup();
+    assert.equal(outcome.kind, 'success', stderr);
+    assert.ok(!existsSync(base));
+  }
+});
+
+test('cleanup twice is as good as once', async () => {
+  const job = await (await world.stages()).configured();
+  await job.run('true');
+  for (const round of [1, 2]) {
+    const { outcome, stdout, stderr } = await job.cleanup();
+    assert.equal(outcome.kind, 'success', stderr);
+    assert.equal(stdout + stderr, '', `round ${round}`);
+    assert.deepEqual(await scripts(), []);
+    assert.deepEqual(await claims(), []);
+  }
+});
+
+test('after cleanup no stage of the job runs any more', async () => {
+  const job = await (await world.stages()).configured();
+  await job.cleanup();
+  const { outcome, stdout } = await job.run('echo ran');
+  assert.equal(outcome.kind, 'system-failure');
+  assert.equal(stdout, '');
+});
+
+test('an attempt that never ran leaves no record, so that the runner can try again', async () => {
+  const job = await (await world.stages()).configured();
+  assert.notDeepEqual(await world.recordOf(job.facts.id), []);
+  await job.cleanup();
+  assert.deepEqual(await world.recordOf(job.facts.id), []);
+  const again = await job.config();
+  assert.equal(again.outcome.kind, 'success', again.stderr);
+  await job.cleanup();
+});
+
+/** A job whose token expires in a moment: it lives 40 seconds, 70 of them gone, 30 are the leeway for clocks. */
+async function expired(delay: string, ageSeconds: number) {
+  const options = { auth: { jwt_exp_delay: delay } };
+  const honest = await world.stages({ options, facts: { timeoutSeconds: 40 } });
+  await honest.configured();
+  await honest.run('true');
+  // The same job, the same token id, signed for a time that is over.
+  const claims = JSON.parse(Buffer.from(tokenOf(honest).split('.')[1] ?? '', 'base64url').toString());
+  const past = { iat: now() - ageSeconds - 40, nbf: now() - ageSeconds - 45, exp: now() - ageSeconds };
+  const token = gitlab.sign({ ...claims, ...past });
+  return world.stages({ options, facts: honest.facts, token: () => token });
+}
+
+function tokenOf(job: { response: { variables: readonly { key: string; value: string }[] } }): string {
+  return job.response.variables.find(({ key }) => key === 'CI_JOB_JWT')?.value ?? '';
+}
+
+test('a token that has expired within jwt_exp_delay still cleans up the job on record', async () => {
+  const job = await expired('10m', 300);
+  const { outcome, stderr } = await job.cleanup();
+  assert.equal(outcome.kind, 'success', stderr);
+  assert.deepEqual(await scripts(), []);
+  assert.deepEqual(await claims(), []);
+});
+
+test('an expired token runs nothing, within jwt_exp_delay either', async () => {
+  const job = await expired('10m', 300);
+  const { outcome, stdout } = await job.run('echo ran', 'build_script', {
+    environment: { JACAMAR_CI_CONFIGURATION: await world.configure({ auth: { jwt_exp_delay: '10m' } }) },
+  });
+  assert.equal(outcome.kind, 'build-failure');
+  assert.equal(stdout, '');
+  assert.equal((await job.log()).at(-1)?.details?.['code'], 'ERR_TOKEN_EXPIRED');
+  await job.cleanup();
+});
+
+test('beyond jwt_exp_delay cleanup is refused and says why in the log', async () => {
+  const job = await expired('1m', 300);
+  const { outcome } = await job.cleanup();
+  assert.equal(outcome.kind, 'build-failure');
+  assert.equal((await job.log()).at(-1)?.details?.['code'], 'ERR_TOKEN_EXPIRED');
+});
+
+test('cleanup without its server works from the record', async () => {
+  const state = world.at('state-offline');
+  const options = { auth: { state_dir: state } };
+  const job = await (await world.stages({ options })).configured();
+  await job.run('true');
+  await rm(join(state, 'keys'), { recursive: true });
+  await gitlab.stopListening();
+  const { outcome, stderr } = await job.cleanup();
+  await gitlab.listen();
+  assert.equal(outcome.kind, 'success', stderr);
+  assert.ok((await job.log()).some(({ level, msg }) => level === 'WARN' && /strength of the record/.test(msg)));
+});
+
+test("cleanup leaves other jobs' scripts alone", async () => {
+  const [one, two] = [await (await world.stages()).configured(), await (await world.stages()).configured()];
+  await one.run('true');
+  await two.run('true');
+  await one.cleanup();
+  const left = await scripts();
+  assert.ok(
+    left.some((path) => path.endsWith(`/${two.facts.id}/build_script.bash`)),
+    left.join('\n'),
+  );
+  assert.ok(!left.some((path) => path.includes(`/${one.facts.id}`)), left.join('\n'));
+  await two.cleanup();
+});

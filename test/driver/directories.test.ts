@@ -1,0 +1,215 @@
+// Where a job's files go, who may own what is there already, and which job gets which build directory.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { chmod, chown, lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { JobWishes } from '../support/job-wishes.ts';
+import { openWorld } from '../support/world.ts';
+
+const world = await openWorld({ accounts: [{}, {}] });
+const { account } = world;
+const [, other = account] = world.accounts;
+const base = join(account.home, '.jacamar-ci');
+
+/** A directory that accounts can reach. */
+async function place(mode: number): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'jt_data_'));
+  world.onClose(() => rm(path, { recursive: true, force: true }));
+  await chmod(path, mode);
+  return path;
+}
+
+/** Puts something else where the base directory would be. */
+async function withBase(make: (path: string) => Promise<unknown>): Promise<void> {
+  await rm(base, { recursive: true, force: true });
+  await make(base);
+}
+
+async function configured(wishes: JobWishes = {}) {
+  const job = await world.stages(wishes);
+  const record = await job.config();
+  const buildsDir = record.outcome.kind === 'success' ? String(JSON.parse(record.stdout).builds_dir) : undefined;
+  return { job, record, buildsDir };
+}
+
+test('elsewhere than in the home, a directory named after the account is made', async () => {
+  const data = await place(0o1777);
+  const played = await world.play({ options: { general: { data_dir: data } }, script: 'pwd' });
+  assert.equal(played.verdict, 'success', played.jobLog);
+  assert.match(played.jobLog, new RegExp(`^${data}/${account.name}/builds/000/demo/hello$`, 'm'));
+  const { mode, uid } = await lstat(join(data, account.name));
+  assert.deepEqual([mode & 0o7777, uid], [0o700, account.uid]);
+});
+
+test('$USER in data_dir stands for the account', async () => {
+  const data = await place(0o1777);
+  const { buildsDir } = await configured({ options: { general: { data_dir: `${data}/$USER/ci` } } });
+  assert.equal(buildsDir, `${data}/${account.name}/ci/builds/000`);
+});
+
+test('below a directory of root the account cannot make its own, and is told so', async () => {
+  const data = await place(0o755);
+  const { record } = await configured({ options: { general: { data_dir: data } } });
+  assert.equal(record.outcome.kind, 'system-failure');
+  assert.match(record.stderr, new RegExp(`^The directory ${data}/${account.name} cannot be made: you may not write`));
+  assert.ok(!existsSync(join(data, account.name)));
+});
+
+test('root_dir_creation makes it for the account, and takes over nothing that is there', async () => {
+  const data = await place(0o755);
+  const options = { general: { data_dir: data }, auth: { root_dir_creation: true } };
+  const { record } = await configured({ options });
+  assert.equal(record.outcome.kind, 'success', record.stderr);
+  const { mode, uid, gid } = await lstat(join(data, account.name));
+  assert.deepEqual([mode & 0o7777, uid, gid], [0o700, account.uid, account.gid]);
+
+  await mkdir(join(data, other.name), { mode: 0o700 });
+  await chown(join(data, other.name), account.uid, account.gid);
+  const foreign = await configured({ login: other.name, options });
+  assert.equal(foreign.record.outcome.kind, 'system-failure');
+  assert.equal((await lstat(join(data, other.name))).uid, account.uid);
+});
+
+test('a base directory of somebody else is refused', async () => {
+  const data = await place(0o1777);
+  await mkdir(join(data, account.name), { mode: 0o755 });
+  await chmod(join(data, account.name), 0o777);
+  await chown(join(data, account.name), other.uid, other.gid);
+  const { record } = await configured({ options: { general: { data_dir: data } } });
+  assert.equal(record.outcome.kind, 'system-failure');
+  assert.match(record.stderr, new RegExp(`${data}/${account.name} is owned by uid ${other.uid}, not by you`));
+});
+
+for (const mode of [0o755, 0o750, 0o701]) {
+  test(`a base directory with mode 0${mode.toString(8)} fails the job once and says what to do`, async () => {
+    await withBase(async (path) => {
+      await mkdir(path);
+      await chmod(path, mode);
+      await chown(path, account.uid, account.gid);
+    });
+    const played = await world.play();
+    assert.equal(played.verdict, 'build-failure');
+    assert.equal(played.stages.filter(({ name }) => name === 'config').length, 1);
+    const line = `${base} has mode 0${mode.toString(8)} and must be yours alone; run: chmod 700 '${base}' (reference `;
+    assert.ok(played.jobLog.includes(line), played.jobLog);
+    assert.equal((await lstat(base)).mode & 0o7777, mode, 'left as it was');
+  });
+}
+
+test('a file in place of the base directory fails the job and says so', async () => {
+  await withBase((path) => writeFile(path, ''));
+  const { record } = await configured();
+  assert.notEqual(record.outcome.kind, 'success');
+  assert.match(record.stderr, new RegExp(`${base} `));
+});
+
+interface Link {
+  readonly title: string;
+  readonly owner: 'own' | 'foreign';
+  readonly mode: number;
+  readonly works: boolean;
+}
+const links: readonly Link[] = [
+  { title: 'a directory of his own is used', owner: 'own', mode: 0o700, works: true },
+  { title: 'a directory of his own that others can read is refused', owner: 'own', mode: 0o755, works: false },
+  { title: "somebody else's directory is refused", owner: 'foreign', mode: 0o700, works: false },
+  { title: "somebody else's directory that all can write to is refused", owner: 'foreign', mode: 0o777, works: false },
+];
+for (const { title, owner, mode, works } of links) {
+  test(`a base that is a user's symbolic link to ${title}`, async () => {
+    const target = await place(0o700);
+    const { uid, gid } = owner === 'own' ? account : other;
+    await chown(target, uid, gid);
+    await chmod(target, mode);
+    await withBase((path) => symlink(target, path));
+    const played = await world.play({ script: 'pwd -P' });
+    assert.equal(played.verdict === 'success', works, played.jobLog);
+    assert.equal(existsSync(join(target, 'builds')), works);
+    if (works) assert.match(played.jobLog, new RegExp(`^${target}/builds/000/demo/hello$`, 'm'));
+  });
+}
+
+test('a symbolic link below the base is not followed', async () => {
+  const target = await place(0o777);
+  await withBase(async (path) => {
+    await mkdir(path, { mode: 0o700 });
+    await symlink(target, join(path, 'scripts'));
+    await chown(path, account.uid, account.gid);
+  });
+  const { record } = await configured();
+  assert.notEqual(record.outcome.kind, 'success');
+  await rm(base, { recursive: true });
+});
+
+test('two jobs at once get 000 and 001, and the next one the lowest that is free', async () => {
+  const first = await configured();
+  const second = await configured();
+  assert.deepEqual([first.buildsDir, second.buildsDir], [join(base, 'builds/000'), join(base, 'builds/001')]);
+  await first.job.cleanup();
+  const third = await configured();
+  assert.equal(third.buildsDir, join(base, 'builds/000'));
+  await Promise.all([second, third].map(({ job }) => job.cleanup()));
+});
+
+test('jobs that start at the same moment never share a directory', async () => {
+  const jobs = await Promise.all(Array.from({ length: 4 }, () => configured()));
+  const directories = jobs.map(({ buildsDir }) => buildsDir).toSorted();
+  assert.deepEqual(
+    directories,
+    [0, 1, 2, 3].map((number) => join(base, `builds/00${number}`)),
+  );
+  for (const { job } of jobs) await job.cleanup();
+});
+
+const hosts: Record<string, { limit: boolean; tokens: [string, string]; expected: [string, string] }> = {
+  'with one token and the same numbers': {
+    limit: false,
+    tokens: ['glrt-t1_OneToken00001', 'glrt-t1_OneToken00001'],
+    expected: ['builds/OneToken0/000', 'builds/OneToken0/001'],
+  },
+  'with two tokens and the same numbers': {
+    limit: false,
+    tokens: ['glrt-t1_FirstOne00001', 'glrt-t1_SecondOne0001'],
+    expected: ['builds/FirstOne0/000', 'builds/SecondOne/000'],
+  },
+  'with two tokens and limit_build_dir': {
+    limit: true,
+    tokens: ['glrt-t1_FirstOne00001', 'glrt-t1_SecondOne0001'],
+    expected: ['builds/000', 'builds/001'],
+  },
+};
+for (const [title, { limit, tokens, expected }] of Object.entries(hosts)) {
+  test(`two runners ${title} never share a directory`, async () => {
+    const options = { general: { limit_build_dir: limit } };
+    const jobs = [];
+    for (const runnerToken of tokens) jobs.push(await configured({ options, settings: { runnerToken } }));
+    assert.deepEqual(
+      jobs.map(({ buildsDir }) => buildsDir),
+      expected.map((path) => join(base, path)),
+    );
+    for (const { job } of jobs) await job.cleanup();
+  });
+}
+
+test('the directory of a job whose runner is gone is free again', async () => {
+  const lost = await configured();
+  const file = join(base, 'claims/shared/000.json');
+  const claim = JSON.parse(await readFile(file, 'utf8'));
+  await writeFile(file, JSON.stringify({ ...claim, runner: { pid: 4_194_303, startTime: '1' } }));
+  const next = await configured();
+  assert.equal(next.buildsDir, lost.buildsDir);
+  const cleaned = await lost.job.cleanup();
+  assert.equal(cleaned.outcome.kind, 'success', 'the late cleanup of the lost job');
+  assert.equal(JSON.parse(await readFile(file, 'utf8')).jobId, next.job.facts.id, "leaves the next one's claim alone");
+  await next.job.cleanup();
+});
+
+test('config that is repeated for a job keeps its directory', async () => {
+  const first = await configured();
+  const again = await first.job.config();
+  assert.equal(JSON.parse(again.stdout).builds_dir, first.buildsDir);
+  await first.job.cleanup();
+});

@@ -1,0 +1,176 @@
+// The end from outside: a cancel, a timeout, a killed program. Whatever the job did to hide, nothing of it lives on,
+// and no stage that was stopped looks like success.
+
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { processesOf } from '../support/accounts.ts';
+import { eventually } from '../support/eventually.ts';
+import { treeOf } from '../support/processes.ts';
+import type { LiveCall, StagedJob } from '../support/staged-job.ts';
+import { openWorld } from '../support/world.ts';
+
+const world = await openWorld();
+const { account } = world;
+// Impatient, so that what ignores SIGTERM is killed soon.
+const options = { general: { kill_timeout: '1s' } };
+
+const nothingLives = (limitMs?: number) =>
+  eventually('nothing of the job lives', async () => (await processesOf(account.uid)).length === 0, limitMs);
+
+afterEach(async () => assert.deepEqual(await processesOf(account.uid), []));
+
+/** Processes that leave session and group, lose their parents, and ignore what can be ignored. */
+const hiding = [
+  'deaf="trap : TERM HUP INT QUIT; while :; do sleep 0.1; done"',
+  'setsid sleep 301 &',
+  '(setsid sleep 302 & ) ',
+  '(setsid bash -c "(sleep 303 & ) ; exec sleep 304" > /dev/null 2>&1 < /dev/null & )',
+  'nohup sleep 305 > /dev/null 2>&1 &',
+  'bash -c "$deaf" & ',
+  '(setsid bash -c "$deaf" & )',
+  'sleep 306 & kill -STOP $!',
+  'until [ "$(pgrep -u "$(id -u)" -c sleep)" -ge 6 ]; do sleep 0.02; done',
+].join('\n');
+
+async function running(commands: string): Promise<{ job: StagedJob; call: LiveCall }> {
+  const job = await (await world.stages({ options })).configured();
+  const call = job.start(`${commands}\necho ready\nsleep 300`);
+  await call.until('ready\n');
+  return { job, call };
+}
+
+/** jacamar-auth, jacamar, the login shell. */
+async function programs(call: LiveCall): Promise<[number, number, number]> {
+  const tree = await treeOf(await call.pid());
+  const [auth, jacamar, shell] = tree.map(({ pid }) => pid) as [number, number, number];
+  return [auth, jacamar, shell];
+}
+
+test('SIGTERM ends everything of the job, however it hides, with a system failure; cleanup works after it', async () => {
+  const { job, call } = await running(hiding);
+  assert.ok((await processesOf(account.uid)).length > 9);
+  call.stop();
+  const { outcome, stderr } = await call.ended;
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.match(stderr, /Stopped by the runner\./);
+  assert.deepEqual(await processesOf(account.uid), [], 'when the stage ends, not some time later');
+  assert.equal((await job.cleanup()).outcome.kind, 'success');
+  assert.equal((await job.log()).find(({ level }) => level === 'ERROR')?.details?.['code'], 'ERR_STOPPED');
+});
+
+test('a script that answers SIGTERM with success is stopped all the same', async () => {
+  const { call } = await running("trap 'exit 0' TERM; sleep 300 & wait");
+  call.stop();
+  assert.deepEqual((await call.ended).outcome, { kind: 'system-failure', text: 'exit status 2' });
+});
+
+test('a script may use kill_timeout to end well', async () => {
+  const job = await (await world.stages({ options: { general: { kill_timeout: '20s' } } })).configured();
+  const call = job.start("trap 'echo saving; sleep 0.5; echo saved; exit 0' TERM; echo ready; sleep 300 & wait");
+  await call.until('ready\n');
+  call.stop();
+  const { stdout, durationMs } = await call.ended;
+  assert.match(stdout, /saving\nsaved\n$/);
+  assert.ok(durationMs < 10_000);
+});
+
+test('a config stage that waits for the server is stopped at once', async () => {
+  world.gitlab.behaviour.keys = { delayMs: 60_000 };
+  const job = await world.stages({ options: { auth: { state_dir: world.at('no-keys') } } });
+  const stop = new AbortController();
+  const asked = world.gitlab.keysFetched;
+  const ended = job.config({ stop: stop.signal });
+  await eventually('the server is asked', () => world.gitlab.keysFetched > asked);
+  stop.abort();
+  const { outcome, stdout, durationMs } = await ended;
+  delete world.gitlab.behaviour.keys;
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.equal(stdout, '');
+  assert.ok(durationMs < 5_000, `${durationMs} ms`);
+});
+
+test('a forced cancel ends the job; of the stages only cleanup follows', async () => {
+  const job = await world.start({ options, script: ['echo ready', 'sleep 300'], afterScript: ['echo after'] });
+  await job.until('ready');
+  job.hardCancel();
+  const played = await job.ended;
+  assert.equal(played.verdict, 'canceled');
+  assert.doesNotMatch(played.jobLog, /^after$/m);
+  const names = played.stages.map(({ name }) => name);
+  assert.deepEqual(names.slice(-2), ['build_script', 'cleanup']);
+  assert.equal(played.stages.at(-1)?.outcome.kind, 'success');
+  assert.deepEqual(played.stragglers, []);
+});
+
+test('a cancel stops the script and lets after_script run', async () => {
+  const script = ['echo ready', 'sleep 300'];
+  const job = await world.start({ options, script, afterScript: ['echo "after $CI_JOB_STATUS"'] });
+  await job.until('ready');
+  job.softCancel();
+  const played = await job.ended;
+  assert.equal(played.verdict, 'canceled');
+  assert.match(played.jobLog, /^after canceled$/m);
+  const build = played.stages.find(({ name }) => name === 'build_script');
+  assert.deepEqual(build?.outcome, { kind: 'system-failure', text: 'exit status 2' });
+});
+
+test('a job that takes longer than its timeout is stopped and cleaned up', async () => {
+  const played = await world.play({ options, script: [hiding, 'sleep 300'], facts: { timeoutSeconds: 3 } });
+  assert.equal(played.verdict, 'timeout');
+  assert.equal(played.stages.at(-1)?.name, 'cleanup');
+  assert.equal(played.stages.at(-1)?.outcome.kind, 'success');
+});
+
+test('when jacamar-auth is killed, jacamar and the job end by themselves', async () => {
+  const { job, call } = await running(hiding);
+  const [auth] = await programs(call);
+  process.kill(auth, 'SIGKILL');
+  await nothingLives();
+  assert.equal((await call.ended).outcome.kind, 'system-failure');
+  assert.equal((await job.cleanup()).outcome.kind, 'success');
+});
+
+test('when jacamar is killed, the stage ends as a system failure and nothing of the job lives', async () => {
+  const { job, call } = await running(hiding);
+  const [, jacamar] = await programs(call);
+  process.kill(jacamar, 'SIGKILL');
+  const { outcome, stderr } = await call.ended;
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.match(stderr, /unexpectedly ended with signal 9/);
+  await nothingLives(5_000);
+  assert.equal((await job.cleanup()).outcome.kind, 'success');
+});
+
+test('when both are killed, cleanup ends what still lives', async () => {
+  const { job, call } = await running('sleep 301 &');
+  const [auth, jacamar] = await programs(call);
+  process.kill(jacamar, 'SIGSTOP');
+  process.kill(auth, 'SIGKILL');
+  const cleaned = await job.cleanup();
+  assert.equal(cleaned.outcome.kind, 'success', cleaned.stderr);
+  await nothingLives(5_000);
+  await call.ended;
+});
+
+test('cleanup beside a run that still lives ends the run first', async () => {
+  const { job, call } = await running('sleep 301 &');
+  const { outcome, stderr } = await job.cleanup();
+  assert.equal(outcome.kind, 'success', stderr);
+  await nothingLives(5_000);
+  assert.equal((await call.ended).outcome.kind, 'system-failure');
+});
+
+test('processes of the account that are not of the job live on', async () => {
+  const { spawn } = await import('node:child_process');
+  const own = spawn('sleep', ['300'], { uid: account.uid, gid: account.gid, detached: true, stdio: 'ignore' });
+  try {
+    const { job, call } = await running('sleep 301 &');
+    call.stop();
+    await call.ended;
+    await job.cleanup();
+    assert.deepEqual(await processesOf(account.uid), [own.pid]);
+  } finally {
+    own.kill('SIGKILL');
+    await nothingLives();
+  }
+});
