@@ -147,11 +147,14 @@ export interface RunnerNumbers {
  */
 export function readRunnerNumbers(environment: Environment): RunnerNumbers {
   return {
-    shortToken: checked(environment, 'CI_RUNNER_SHORT_TOKEN', isDirectoryName),
+    shortToken: checked(environment, 'CI_RUNNER_SHORT_TOKEN', isShortToken),
     concurrentId: Number(checked(environment, 'CI_CONCURRENT_ID', isSmallNumber)),
     concurrentProjectId: Number(checked(environment, 'CI_CONCURRENT_PROJECT_ID', isSmallNumber)),
   };
 }
+
+/** Nine characters in practice; longer ones came from older runners. */
+const isShortToken = (text: string) => text.length <= 64 && isDirectoryName(text);
 
 const isSmallNumber = (text: string) => /^[0-9]{1,6}$/.test(text);
 

@@ -47,7 +47,7 @@ export function createLog(level: LogLevel, firstFields: LogFields, sink: LogSink
   const at =
     (write: LogLevel) =>
     (message: string, details?: Details): void =>
-      lines[write](details === undefined ? fields : { ...fields, details: harmless(details) }, printable(message));
+      lines[write](details === undefined ? fields : { ...fields, details: bounded(details) }, printable(message));
   return {
     error: at('error'),
     warn: at('warn'),
@@ -73,13 +73,27 @@ function levelOf(line: string): LogLevel {
   return line.slice('{"level":"'.length, line.indexOf('"', '{"level":"'.length)).toLowerCase() as LogLevel;
 }
 
-/** Escapes control characters and cuts long text, at every depth. */
-function harmless(value: unknown): unknown {
+/** Longest details of one line, as JSON, in UTF-16 units. */
+const LONGEST_DETAILS = 16 * 1024;
+const DEEPEST = 8;
+
+/** Details that would make an endless line are told as the beginning of their text. */
+function bounded(details: Details): unknown {
+  const kept = harmless(details, DEEPEST);
+  const text = JSON.stringify(kept);
+  return text.length > LONGEST_DETAILS ? { cut: printable(text) } : kept;
+}
+
+/** Escapes control characters and cuts long text, down to a certain depth. */
+function harmless(value: unknown, depth: number): unknown {
+  if (depth === 0) return '…';
   if (typeof value === 'string') return printable(value);
-  if (Array.isArray(value)) return value.slice(0, 100).map(harmless);
+  if (typeof value === 'bigint') return String(value);
+  if (Array.isArray(value)) return value.slice(0, 100).map((inner) => harmless(inner, depth - 1));
   if (value === null || typeof value !== 'object') return value;
   if ('toJSON' in value && typeof value.toJSON === 'function') return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [printable(key), harmless(inner)]));
+  const entries = Object.entries(value).slice(0, 100);
+  return Object.fromEntries(entries.map(([key, inner]) => [printable(key), harmless(inner, depth - 1)]));
 }
 
 /** An error with all its causes as log details: code, text, and what the kernel said. */

@@ -32,7 +32,8 @@ async function main(argv: readonly string[], environment: Environment): Promise<
 function commandLine(onTrial: (options: TrialOptions) => Promise<void>): Command {
   const program = new Command('jacamar-admin')
     .description('Tools for administrators of Jacamar CI.')
-    .version(versionText())
+    .version(versionText(), '-v, --version', 'print version, commit and runtime')
+    .showHelpAfterError('(add --help for the whole command line)')
     .exitOverride();
   program
     .command('trial')

@@ -6,6 +6,8 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { decodeReport, frame, REPORT_LIMIT, type Report, stopWord } from '../contract/handoff.ts';
+import type { Lock } from '../contract/lock.ts';
+import { ProcessTree } from '../contract/process-tree.ts';
 import type { Account } from './account.ts';
 import type { Credentials, ExitStatus } from './credentials.ts';
 import { accountEnvironment } from './environment.ts';
@@ -44,7 +46,8 @@ type SucceededReport = Extract<Report, { outcome: 'succeeded' }>;
  * @returns its report
  * @throws {ScriptFailure | JobError | SystemFailure} what the report says, or that there is none
  */
-export async function runJacamar(errand: Errand, credentials: Credentials): Promise<SucceededReport> {
+export async function runJacamar(errand: Errand, credentials: Credentials, lock: Lock): Promise<SucceededReport> {
+  const tree = new ProcessTree(lock);
   const [ours, theirs] = credentials.socketPair();
   const { downscope, stageArguments, output } = errand;
   const pid = start(downscope, stageArguments, [theirs, output, 2], credentials);
@@ -55,7 +58,7 @@ export async function runJacamar(errand: Errand, credentials: Credentials): Prom
   const status = await waitForExit(pid, credentials);
   stopForwarding();
   const report = decodeReport(await channel.report);
-  if (report === undefined) throw await died(errand, pid, status, credentials);
+  if (report === undefined) throw await died(errand, pid, status, credentials, tree);
   if (report.outcome === 'failed') throw failureFrom(report);
   return report;
 }
@@ -158,14 +161,25 @@ async function signalAsAccount(downscope: Downscope, signal: string, pid: number
   }
 }
 
-/** jacamar ended without a word: what it had started must not outlive it. */
-async function died(errand: Errand, pid: number, status: ExitStatus, credentials: Credentials): Promise<SystemFailure> {
+/**
+ * jacamar ended without a word: what it had started must not outlive it. What left its session is found all the
+ * same, since orphans come to us, the next subreaper above jacamar. (A service account may not signal those.)
+ */
+async function died(
+  errand: Errand,
+  pid: number,
+  status: ExitStatus,
+  credentials: Credentials,
+  tree: ProcessTree,
+): Promise<SystemFailure> {
   await signalSession(errand.downscope, 'SIGKILL', pid, credentials);
+  const { surviving } = await tree.end(0);
   const how = describeExit(status);
   const ending = errand.stop.aborted ? `was stopped (${errand.stop.reason}) and` : 'unexpectedly';
+  const rest = surviving.length === 0 ? '' : `; still alive: ${surviving.join(', ')}`;
   return new SystemFailure({
     code: 'ERR_JACAMAR_DIED',
-    message: `jacamar ${ending} ended with ${how}`,
+    message: `jacamar ${ending} ended with ${how}${rest}`,
     publicMessage: `The program that runs the job ${ending} ended with ${how}.`,
   });
 }

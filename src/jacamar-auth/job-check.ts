@@ -12,11 +12,12 @@ import type { Claims } from './token.ts';
 /** Answers for a job that runs now: https://docs.gitlab.com/api/jobs/#get-job-tokens-job */
 const JOB_PATH = '/api/v4/job';
 
+/** What an older server leaves out cannot be compared; what it says must fit. */
 const jobAnswer = v.object({
   id: v.number(),
   status: v.string(),
-  pipeline: v.object({ id: v.number() }),
-  user: v.object({ id: v.number(), username: v.string(), bot: v.optional(v.boolean()) }),
+  pipeline: v.optional(v.object({ id: v.number() })),
+  user: v.object({ id: v.number(), username: v.string(), bot: v.optional(v.nullable(v.boolean())) }),
 });
 
 /** What the site wants of the check. */
@@ -54,15 +55,19 @@ function compare(claims: Claims, job: Job, { id, status, pipeline, user }: v.Inf
   if (user.username !== claims.user_login) {
     throw refuse(`the server names "${printable(user.username)}", the token "${printable(claims.user_login)}"`);
   }
-  if (String(pipeline.id) !== claims.pipeline_id) {
+  if (pipeline !== undefined && String(pipeline.id) !== claims.pipeline_id) {
     throw refuse(`the server names pipeline ${pipeline.id}, the token ${claims.pipeline_id}`);
   }
   if (status !== 'running') throw refuse(`the job's status at the server is "${printable(status)}", not running`);
 }
 
-function checkPerson(user: { username: string; bot?: boolean | undefined }, rules: JobCheckRules): string | undefined {
+function checkPerson(
+  user: { username: string; bot?: boolean | null | undefined },
+  rules: JobCheckRules,
+): string | undefined {
   if (rules.allowBotAccounts || user.bot === false) return undefined;
-  if (user.bot === undefined) return uncheckable('the server does not say whether the user is a bot', rules);
+  if (user.bot === undefined || user.bot === null)
+    return uncheckable('the server does not say whether the user is a bot', rules);
   const message = `"${printable(user.username)}" is a bot or service account (allow_bot_accounts is not set)`;
   throw new AuthorizationError({ code: 'ERR_BOT_ACCOUNT', message });
 }

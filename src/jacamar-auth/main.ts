@@ -43,7 +43,7 @@ async function attempt(call: StageCall, environment: Environment, stop: AbortSig
     await runStage(site, call, stop);
     return undefined;
   } catch (caught) {
-    const error = stop.aborted ? stoppedBy(stop, caught) : caught;
+    const error = stop.aborted ? stoppedBy(stop, caught) : (caught ?? new Error('nothing was thrown'));
     report(error, site?.log ?? lastResortLog(call), unobfuscated);
     recordBuildExitCode(error, environment);
     return error;

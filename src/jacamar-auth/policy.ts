@@ -109,7 +109,13 @@ function requireAccessLevel({ user_access_level: level }: Claims, minimum: Acces
   );
 }
 
-function requireRunner({ runner_id: id }: Claims, allowlist: readonly number[] | undefined): void {
+function requireRunner(
+  { runner_id: id, runner_environment: environment }: Claims,
+  allowlist: readonly number[] | undefined,
+): void {
+  if (environment !== undefined && environment !== 'self-hosted') {
+    throw refuse('ERR_RUNNER_NOT_ALLOWED', `the token was made for a runner that is "${printable(environment)}"`);
+  }
   if (allowlist === undefined || (id !== undefined && allowlist.includes(id))) return;
   throw refuse('ERR_RUNNER_NOT_ALLOWED', `runner ${id ?? 'unknown'} is not on runner_id_allowlist`);
 }

@@ -3,8 +3,9 @@
 // time (cleanup beside a run that still lives) cannot undo each other's words.
 
 import { createHash } from 'node:crypto';
-import { existsSync, linkSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import { AuthorizationError, SystemFailure } from '../contract/errors.ts';
 import { makeDirectories } from '../contract/make-directories.ts';
@@ -122,7 +123,7 @@ export class RecordDirectory {
   }
 
   #requireSame(record: JobRecord): void {
-    if (JSON.stringify(this.read()) === JSON.stringify(record)) return;
+    if (isDeepStrictEqual({ ...this.read() }, { ...record })) return;
     throw replayed('an open record of this job says something else');
   }
 
@@ -147,14 +148,24 @@ export class RecordDirectory {
   }
 }
 
-/** A record that cannot be read is left for an administrator to look at. */
+/**
+ * A directory without record was left by a process that died between its first two steps. A record that is there
+ * and cannot be read is left for an administrator to look at.
+ */
 function isStale(directory: string, nowSeconds: number): boolean {
   try {
+    const stats = lstatSync(directory);
+    if (!stats.isDirectory()) return false;
+    if (!existsSync(join(directory, FILES.record))) return isOld(stats.mtimeMs / 1000, nowSeconds);
     const text = readTrustedFile(join(directory, FILES.record), RECORD_LIMIT).toString('utf8');
-    return v.parse(recordSchema, JSON.parse(text)).tokenExpiry + PRUNE.afterSeconds < nowSeconds;
+    return isOld(v.parse(recordSchema, JSON.parse(text)).tokenExpiry, nowSeconds);
   } catch {
     return false;
   }
+}
+
+function isOld(seconds: number, nowSeconds: number): boolean {
+  return seconds + PRUNE.afterSeconds < nowSeconds;
 }
 
 function replayed(why: string): AuthorizationError {

@@ -222,7 +222,7 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
       if (call.stage === 'run') records.running = identityOf(pid);
     },
   };
-  return await runJacamar(errand, site.credentials);
+  return await runJacamar(errand, site.credentials, site.lock);
 }
 
 function downscopeFor({ configuration: { auth } }: Site, account: Account): Downscope {

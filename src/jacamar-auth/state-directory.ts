@@ -1,7 +1,7 @@
 // The directory in which jacamar-auth keeps what must outlive one call: cached keys and one record per job.
 // In root mode only root can reach it; under a service account it is as trustworthy as that account.
 
-import { closeSync, constants, fstatSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, openSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SystemFailure } from '../contract/errors.ts';
 import { makeDirectories } from '../contract/make-directories.ts';
@@ -16,8 +16,9 @@ export function stateDirectory(root: string, ...parts: string[]): string {
   const directory = join(root, ...parts);
   try {
     makeDirectories(directory, 0o700);
-    checkDirectories(directory);
-    return directory;
+    const real = realpathSync(directory);
+    checkDirectories(real);
+    return real;
   } catch (cause) {
     throw new SystemFailure({
       code: 'ERR_STATE_DIRECTORY',

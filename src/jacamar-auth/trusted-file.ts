@@ -43,6 +43,11 @@ export function openTrustedFile(path: string): number {
   }
 }
 
+/** True when only the directory's owner can make entries in it. */
+export function isClosed(directory: string): boolean {
+  return (lstatSync(directory).mode & WRITABLE_BY_OTHERS) === 0;
+}
+
 /** Every directory from `/` down to `directory` must be trusted; a shared one may be sticky, as /tmp is. */
 export function checkDirectories(directory: string): void {
   const stats = lstatSync(directory);

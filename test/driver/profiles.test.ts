@@ -56,8 +56,9 @@ const harmless: Record<string, string> = {
   'that sets strict options': 'set -u; set -o pipefail; set +o posix',
   'that replaces commands by functions':
     'exit() { :; }; printf() { :; }; bash() { :; }; exec() { :; }; command() { :; }',
+  'that stops at errors': 'set -e',
   'with aliases': 'shopt -s expand_aliases; alias bash=false printf=false exit=true',
-  'with traps': "trap 'echo trapped; exit 9' EXIT; trap 'exit 8' ERR DEBUG 2>/dev/null || :",
+  'with traps': "trap 'echo trapped; exit 9' EXIT; trap 'exit 8' ERR",
   'that goes elsewhere': 'cd /; umask 077; export HOME=/nonexistent',
   'that uses descriptors': 'exec 4>/dev/null 5</dev/null',
 };

@@ -108,9 +108,11 @@ describe('rules on claims', () => {
   const check = (rules: Partial<ClaimRules>, claims: Partial<Claims> = {}) =>
     requireClaims(verifiedClaims(claims), { ...none, ...rules });
 
-  it('ask for nothing when the site asks for nothing, except that the code is of the same project', () => {
+  it("ask for nothing when the site asks for nothing, but for the project's own code on a runner of one's own", () => {
     check({});
     check({}, { job_project_id: undefined });
+    check({}, { runner_environment: undefined });
+    assert.throws(() => check({}, { runner_environment: 'gitlab-hosted' }), code('ERR_RUNNER_NOT_ALLOWED'));
     assert.throws(() => check({}, FORK), code('ERR_FORK_PIPELINE'));
     check({ allowForkPipelines: true }, FORK);
   });

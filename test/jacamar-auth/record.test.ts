@@ -2,7 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -232,6 +241,16 @@ describe('old records', () => {
     records.prune(NOW);
     assert.deepEqual(readdirSync(jobs).toSorted(), ['damaged', 'link']);
     assert.deepEqual(readdirSync(join(root, 'elsewhere')), ['keep']);
+  });
+
+  it('that were never written are removed once their directory is old', (context) => {
+    const { root, records } = open(context);
+    const jobs = join(root, 'jobs');
+    for (const name of ['old', 'new']) mkdirSync(join(jobs, name));
+    utimesSync(join(jobs, 'old'), 1, 1);
+    utimesSync(join(jobs, 'new'), NOW, NOW);
+    records.prune(NOW);
+    assert.deepEqual(readdirSync(jobs), ['new']);
   });
 
   it('nowhere are no fault', (context) => {

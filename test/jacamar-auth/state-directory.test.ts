@@ -10,6 +10,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -52,9 +53,17 @@ describe('the state directory', () => {
   it('is refused when something else stands in its place', (context) => {
     const root = scratchDirectory(context);
     writeFileSync(join(root, 'file'), '');
-    mkdirSync(join(root, 'elsewhere'));
-    symlinkSync('elsewhere', join(root, 'link'));
+    mkdirSync(join(root, 'open'));
+    chmodSync(join(root, 'open'), 0o777);
+    symlinkSync('open', join(root, 'link'));
     for (const name of ['file', 'link']) assert.throws(() => stateDirectory(root, name), refused);
+  });
+
+  it('may be reached by a link, and is then judged by where that leads', (context) => {
+    const root = scratchDirectory(context);
+    mkdirSync(join(root, 'elsewhere'), { mode: 0o700 });
+    symlinkSync('elsewhere', join(root, 'link'));
+    assert.equal(stateDirectory(root, 'link'), join(realpathSync(root), 'elsewhere'));
   });
 });
 

@@ -2,7 +2,7 @@
 // site. Each judgement looks at everything that the outcome promises, so that no test of a refusal can pass by halves.
 
 import assert from 'node:assert/strict';
-import type { StageRecord } from '../../src/jacamar-admin/attempt.ts';
+import type { CallParts, StageRecord } from '../../src/jacamar-admin/attempt.ts';
 import type { JobWishes } from './job-wishes.ts';
 import type { StagedJob } from './staged-job.ts';
 import type { LogLine, World } from './world.ts';
@@ -19,6 +19,8 @@ export interface Asked {
 export interface RefusalWishes {
   /** What the administrator's log says of it. */
   readonly reason?: RegExp;
+  /** How the call differs from the runner's usual one. */
+  readonly parts?: CallParts;
   /** What the user reads; default: the one neutral sentence. */
   readonly told?: RegExp;
 }
@@ -26,9 +28,9 @@ export interface RefusalWishes {
 const NEUTRAL = /^This job is not authorized to run here\. \(reference [0-9a-f]{8}\)\n$/;
 
 /** Makes the config call, and the cleanup that the runner makes in any case. */
-export async function ask(world: World, wishes: JobWishes): Promise<Asked> {
+export async function ask(world: World, wishes: JobWishes, parts: CallParts = {}): Promise<Asked> {
   const job = await world.stages(wishes);
-  const record = await job.config();
+  const record = await job.config(parts);
   const log = await job.log();
   await job.cleanup();
   await job.close();
@@ -42,7 +44,7 @@ export async function refused(
   code: string,
   more: RefusalWishes = {},
 ): Promise<Details> {
-  const { job, record, log } = await ask(world, wishes);
+  const { job, record, log } = await ask(world, wishes, more.parts);
   assert.equal(record.outcome.kind, 'build-failure', `${record.outcome.kind}: ${record.stderr}`);
   assert.equal(record.stdout, '');
   assert.match(record.stderr, more.told ?? NEUTRAL);

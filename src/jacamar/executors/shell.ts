@@ -6,8 +6,8 @@ import { SYSTEM_PATH, USER_VARIABLES } from '../../contract/environment.ts';
 import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
 import { loadLock } from '../../contract/lock.ts';
+import { ProcessTree } from '../../contract/process-tree.ts';
 import { tell, writeFully } from '../../contract/program.ts';
-import { ProcessTree } from '../process-tree.ts';
 import { openReader, Relay } from '../relay.ts';
 import { type ExitStatus, findProgram, startProgram } from '../subprocess.ts';
 
@@ -87,16 +87,17 @@ function splitAtEquals(entry: string): [string, string] {
 
 /**
  * What the login shell reads after its profile files. The two marks tell a script that ran from a profile that
- * ended the shell, and keep logout files from changing the result. `command` and `builtin` pass over functions
- * that a profile may have defined.
+ * ended the shell, and keep logout files from changing the result. `builtin` passes over functions that a profile
+ * may have defined, the backslash over aliases; a failure within && and || sets off no ERR trap and no errexit.
  */
 function commandFor(script: string, readsSiteProfile: boolean): string {
   const path = `'${script.replaceAll("'", "'\\''")}'`;
+  const tell = (format: string) => `\\builtin printf '${format}\\n'`;
   return [
     ...(readsSiteProfile ? ['. /etc/profile </dev/null'] : []),
-    `builtin printf 'started\\n' >&${STATUS}`,
-    `command bash ${path} </dev/null ${STATUS}>&-`,
-    `builtin printf 'ended %d\\n' "$?" >&${STATUS}; builtin exec ${STATUS}>&-; builtin exit`,
+    `${tell('started')} >&${STATUS}`,
+    `\\builtin command bash ${path} </dev/null ${STATUS}>&- && ${tell('ended 0')} >&${STATUS} || ${tell('ended %d')} "$?" >&${STATUS}`,
+    `\\builtin exec ${STATUS}>&-; \\builtin exit`,
     '',
   ].join('\n');
 }

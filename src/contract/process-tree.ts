@@ -3,8 +3,8 @@
 // of its own.
 
 import { readdirSync, readFileSync } from 'node:fs';
-import type { Lock } from '../contract/lock.ts';
-import { printable } from '../contract/text.ts';
+import type { Lock } from './lock.ts';
+import { printable } from './text.ts';
 
 /** One process as /proc shows it. */
 interface Entry {
