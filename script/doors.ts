@@ -82,6 +82,11 @@ export const NATIVE_DOORS: readonly Door[] = [
     only: ['native/credentials/', 'native/launcher/main.cc'],
   },
   { what: 'raising capabilities', looksLike: /PR_CAP_AMBIENT_RAISE/, only: ['native/launcher/main.cc'] },
+  {
+    what: 'a raw system call by the unprivileged',
+    looksLike: /\bsyscall\(SYS_(?!pidfd_|set|capset|execve)/,
+    only: ['native/credentials/', 'native/launcher/main.cc', 'native/support/'],
+  },
   { what: 'fork', looksLike: /\bv?fork\(|\bclone\(/, only: ['native/credentials/launch.cc'] },
   {
     what: 'exec',

@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -82,10 +83,18 @@ constexpr std::array<string_view, 6> of_terminal{"HOME", "USER", "LOGNAME", "TER
   return std::any_of(prefixes.begin(), prefixes.end(), [name](string_view prefix) { return name.starts_with(prefix); });
 }
 
+/// Node raises this limit for itself as soon as it starts; the programs give their jobs back what we find here.
+[[nodiscard]] std::string soft_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) refuse("getrlimit");
+  return std::to_string(limit.rlim_cur);
+}
+
 [[nodiscard]] std::vector<char*> clean_environment(char** entries) {
   static std::array<char, 66> path{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   static std::array<char, 13> language{"LANG=C.UTF-8"};
-  std::vector<char*> kept{path.data(), language.data()};
+  static std::string open_files = "JACAMAR_OPEN_FILES=" + soft_open_files();
+  std::vector<char*> kept{path.data(), language.data(), open_files.data()};
   for (; *entries != nullptr; ++entries) {
     if (passes(*entries)) kept.push_back(*entries);
   }

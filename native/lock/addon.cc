@@ -1,19 +1,23 @@
 // What the unprivileged program needs from the kernel and Node lacks: an advisory lock that ends with its
-// holder, and to inherit the orphans of a job. Imports nothing that changes ids or starts programs; a test
-// reads the symbol table to keep it so.
+// holder, the orphans of a job and a sure hand on its processes, and the two soft limits that Node would change
+// or cannot raise. Imports nothing that changes ids or starts programs; a test reads the symbol table to keep it so.
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "../support/arguments.hh"
 
 namespace {
 
+using Napi::BigInt;
 using Napi::Boolean;
 using Napi::CallbackInfo;
 using Napi::Value;
@@ -53,6 +57,66 @@ Value reap(const CallbackInfo& info) {
   return Boolean::New(info.Env(), reaped == pid);
 }
 
+/// The kernel's own word, without a race: an orphan becomes ours in the same moment in which its parent ends.
+Value has_children(const CallbackInfo& info) {
+  siginfo_t found{};
+  if (waitid(P_ALL, 0, &found, WEXITED | WNOHANG | WNOWAIT) == 0) return Boolean::New(info.Env(), true);
+  if (errno == ECHILD) return Boolean::New(info.Env(), false);
+  throw jacamar::system_error(info.Env(), "look for children", "waitid", errno);
+}
+
+/// Raw calls, because glibc has these only since 2.36. The kernel makes the descriptor close-on-exec.
+Value open_process(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 1);
+  const auto pid = jacamar::to_integer<pid_t>(info[0], "pid", 2, INT32_MAX);
+  const long descriptor = syscall(SYS_pidfd_open, pid, 0);
+  if (descriptor >= 0) return Napi::Number::New(info.Env(), static_cast<double>(descriptor));
+  throw jacamar::system_error(info.Env(), "open a process", "pidfd_open", errno);
+}
+
+Value signal_process(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 2);
+  const int process = jacamar::to_descriptor(info[0], "process");
+  const auto signal = jacamar::to_integer<int>(info[1], "signal", 0, 64);
+  if (syscall(SYS_pidfd_send_signal, process, signal, nullptr, 0) == 0) return info.Env().Undefined();
+  throw jacamar::system_error(info.Env(), "signal a process", "pidfd_send_signal", errno);
+}
+
+[[nodiscard]] __rlimit_resource to_resource(const Value& value) {
+  const std::string name = jacamar::to_text(value, "resource");
+  if (name == "stack") return RLIMIT_STACK;
+  if (name == "openFiles") return RLIMIT_NOFILE;
+  throw Napi::RangeError::New(value.Env(), "resource is out of range");
+}
+
+[[nodiscard]] rlimit read_limit(Napi::Env env, __rlimit_resource resource) {
+  rlimit limit{};
+  if (getrlimit(resource, &limit) == 0) return limit;
+  throw jacamar::system_error(env, "read a limit", "getrlimit", errno);
+}
+
+Value get_limit(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 1);
+  const rlimit limit = read_limit(info.Env(), to_resource(info[0]));
+  Napi::Object pair = Napi::Object::New(info.Env());
+  pair.Set("soft", BigInt::New(info.Env(), std::uint64_t{limit.rlim_cur}));
+  pair.Set("hard", BigInt::New(info.Env(), std::uint64_t{limit.rlim_max}));
+  return pair;
+}
+
+Value set_soft_limit(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 2);
+  const auto resource = to_resource(info[0]);
+  if (!info[1].IsBigInt()) throw Napi::TypeError::New(info.Env(), "soft must be a bigint");
+  bool lossless = false;
+  const std::uint64_t soft = info[1].As<BigInt>().Uint64Value(&lossless);
+  if (!lossless) throw Napi::RangeError::New(info.Env(), "soft is out of range");
+  rlimit limit = read_limit(info.Env(), resource);
+  limit.rlim_cur = soft;
+  if (setrlimit(resource, &limit) == 0) return info.Env().Undefined();
+  throw jacamar::system_error(info.Env(), "set a limit", "setrlimit", errno);
+}
+
 Value open_pipe(const CallbackInfo& info) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) == 0) return jacamar::to_pair(info.Env(), ends);
@@ -64,6 +128,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("unlock", Napi::Function::New<unlock>(env, "unlock"));
   exports.Set("becomeSubreaper", Napi::Function::New<become_subreaper>(env, "becomeSubreaper"));
   exports.Set("reap", Napi::Function::New<reap>(env, "reap"));
+  exports.Set("hasChildren", Napi::Function::New<has_children>(env, "hasChildren"));
+  exports.Set("openProcess", Napi::Function::New<open_process>(env, "openProcess"));
+  exports.Set("signalProcess", Napi::Function::New<signal_process>(env, "signalProcess"));
+  exports.Set("getLimit", Napi::Function::New<get_limit>(env, "getLimit"));
+  exports.Set("setSoftLimit", Napi::Function::New<set_soft_limit>(env, "setSoftLimit"));
   exports.Set("pipe", Napi::Function::New<open_pipe>(env, "pipe"));
   return exports;
 }

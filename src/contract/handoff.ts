@@ -37,6 +37,8 @@ const handoffSchema = v.strictObject({
     retainLogs: v.boolean(),
     limitBuildDir: v.boolean(),
     killTimeoutMs: count,
+    keepProcesses: v.boolean(),
+    setStackSize: v.boolean(),
     jobMessage: v.optional(v.string()),
   }),
   /** CI variables that change how jacamar works, by name without prefix. */

@@ -1,8 +1,11 @@
-// The typed face of the unprivileged addon (native/lock): advisory locks, and the orphans of a job.
+// The typed face of the unprivileged addon (native/lock): advisory locks, the processes of a job, and limits.
 // What stands here is exported by the addon one for one, under the same names; a test compares the two.
 
 import path from 'node:path';
 import { SystemFailure } from './errors.ts';
+
+/** Limits of getrlimit(2). */
+export type Resource = 'stack' | 'openFiles';
 
 /** Failures are Errors as Node's own, plus the step that failed. */
 export interface Lock {
@@ -16,6 +19,21 @@ export interface Lock {
   becomeSubreaper(): void;
   /** Takes the exit status of an adopted orphan; `false` while it runs. Throws ECHILD for anyone else's. */
   reap(pid: number): boolean;
+  /**
+   * Whether any child is left, zombies included. Says no only when there is none and none can come: a subreaper
+   * gets an orphan in the same moment in which its parent ends.
+   */
+  hasChildren(): boolean;
+  /**
+   * A descriptor that stands for this very process, and for no later one with the same pid: pidfd_open(2). Throws
+   * ESRCH when it is gone and reaped, ENOSYS before Linux 5.3.
+   */
+  openProcess(pid: number): number;
+  signalProcess(process: number, signal: number): void;
+  /** In bytes, or a number of descriptors; 2^64-1 is no limit. */
+  getLimit(resource: Resource): { readonly soft: bigint; readonly hard: bigint };
+  /** Of this process, and of what it starts from now on. Throws EINVAL beyond the hard limit. */
+  setSoftLimit(resource: Resource, soft: bigint): void;
   /** Read end, write end, close-on-exec. */
   pipe(): [number, number];
 }

@@ -1,44 +1,80 @@
 // Everything a stage has started, however it tried to hide: as child subreaper this process inherits the orphans
 // of its descendants (prctl(2)), so the tree below it stays whole whatever was daemonized or put into a session
-// of its own.
+// of its own. Whether it is gone the kernel says, not a look at /proc, which a quick fork can slip through.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { Lock } from './lock.ts';
+import { identityOf, type ProcessIdentity } from './process-identity.ts';
 import { printable } from './text.ts';
 
 /** One process as /proc shows it. */
-interface Entry {
-  readonly pid: number;
+interface Entry extends ProcessIdentity {
   readonly parent: number;
+  readonly processGroup: number;
   readonly name: string;
+  /** Ended, with no thread left. */
   readonly isZombie: boolean;
 }
 
 /** What ending the tree came to: each process as `name (pid)`. */
 export interface Ended {
   readonly ended: readonly string[];
+  /** Those of `ended` that SIGTERM was not enough for. */
+  readonly killed: readonly string[];
   readonly surviving: readonly string[];
 }
+
+/** A control group that holds the tree, where there is one: it names members, and kills all of them at once. */
+export interface Group {
+  members(): readonly number[];
+  kill(): void;
+}
+
+type TreeLock = Pick<Lock, 'becomeSubreaper' | 'reap' | 'hasChildren' | 'openProcess' | 'signalProcess'>;
 
 const LOOK_AGAIN_MS = 20;
 /** How long to go on killing; only a process in uninterruptible sleep outlives it, in milliseconds. */
 const KILL_LIMIT_MS = 10_000;
+/** How long to run after a process that forks and ends all the time, at each look, in milliseconds. */
+const CHASE_MS = 20;
 
 /** The descendants of this process. */
 export class ProcessTree {
-  readonly #lock: Pick<Lock, 'becomeSubreaper' | 'reap'>;
+  readonly #lock: TreeLock;
+  readonly #group: Group | undefined;
   /** Children that Node waits for itself. */
   readonly #known = new Set<number>();
   #ending: Promise<Ended> | undefined;
 
-  constructor(lock: Pick<Lock, 'becomeSubreaper' | 'reap'>) {
+  constructor(lock: TreeLock, group?: Group) {
     this.#lock = lock;
+    this.#group = group;
     lock.becomeSubreaper();
   }
 
   /** Leaves the exit status of this child to Node. */
   adopt(pid: number): void {
     this.#known.add(pid);
+  }
+
+  /** What lives now, as `name (pid)`. */
+  names(): string[] {
+    return this.#living().map(describe);
+  }
+
+  /** The process groups in which something lives now. */
+  processGroups(): number[] {
+    return [...new Set(this.#living().map(({ processGroup }) => processGroup))];
+  }
+
+  /** Kills this process and all below it. What left its parents before that belongs to the whole tree alone. */
+  async endBelow(pid: number): Promise<void> {
+    await repeat(KILL_LIMIT_MS, () => {
+      const rest = [...below(allProcesses(), pid)].filter(({ isZombie }) => !isZombie);
+      this.#signalAll(rest, 'SIGKILL');
+      return rest.length > 0;
+    });
   }
 
   /** SIGTERM to all at once, SIGKILL after `patienceMs`, until nothing is left. A second call waits for the first. */
@@ -55,36 +91,114 @@ export class ProcessTree {
     // A stopped process acts on SIGTERM only when it goes on.
     this.#signalAll(first, 'SIGCONT');
     await this.#gone(patienceMs, () => {});
-    await this.#gone(KILL_LIMIT_MS, (rest) => this.#signalAll(rest, 'SIGKILL'));
-    return { ended: first.map(describe), surviving: this.#living().map(describe) };
+    const killed = new Set<string>();
+    await this.#gone(KILL_LIMIT_MS, (rest) => {
+      for (const entry of rest) killed.add(describe(entry));
+      this.#killAll(rest);
+    });
+    const ended = [...new Set([...first.map(describe), ...killed])];
+    return { ended, killed: [...killed], surviving: this.#survivors() };
   }
 
-  /** Waits until nothing lives, or the time is over; `act` gets whatever still does at each look. */
+  /**
+   * Waits until nothing lives, or the time is over; `act` gets whatever still does at each look. A look finds nothing
+   * of a child that forked and ended meanwhile, or that /proc hides (hidepid): the kernel knows of it all the same.
+   */
   async #gone(limitMs: number, act: (rest: readonly Entry[]) => void): Promise<void> {
-    const deadline = performance.now() + limitMs;
-    for (let rest = this.#living(); rest.length > 0 && performance.now() < deadline; rest = this.#living()) {
-      act(rest);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-    }
+    await repeat(limitMs, () => {
+      const rest = this.#living();
+      const isLeft = rest.length > 0 || this.#lock.hasChildren();
+      if (isLeft) act(rest);
+      return isLeft;
+    });
   }
 
-  /** All descendants that are not zombies; our own zombies are reaped on the way. */
+  #survivors(): string[] {
+    const living = this.#living();
+    if (living.length > 0) return living.map(describe);
+    return this.#lock.hasChildren() ? ['a process that cannot be seen'] : [];
+  }
+
+  /** All of the tree that are not zombies; our own zombies are reaped on the way. */
   #living(): Entry[] {
-    const below = descendants(process.pid);
-    for (const { pid, parent, isZombie } of below) {
-      if (isZombie && parent === process.pid && !this.#known.has(pid)) this.#lock.reap(pid);
+    const members = new Set(this.#group?.members());
+    const all = allProcesses();
+    const tree = below(all, process.pid);
+    for (const entry of all) if (members.has(entry.pid)) tree.add(entry);
+    for (const { pid, parent, isZombie } of tree) {
+      if (isZombie && parent === process.pid) this.#reap(pid);
     }
-    return below.filter(({ isZombie }) => !isZombie);
+    return [...tree].filter(({ pid, isZombie }) => !isZombie && pid !== process.pid);
+  }
+
+  #reap(pid: number): void {
+    if (!this.#known.has(pid)) this.#lock.reap(pid);
+  }
+
+  #killAll(entries: readonly Entry[]): void {
+    this.#group?.kill();
+    this.#signalAll(entries, 'SIGKILL');
+    this.#chase();
   }
 
   #signalAll(entries: readonly Entry[], signal: NodeJS.Signals): void {
-    for (const { pid } of entries) {
+    for (const entry of entries) {
       try {
-        process.kill(pid, signal);
+        signalSurely(entry, signal, this.#lock);
       } catch {
         // ended meanwhile, or a set-user-id program: the next look tells
       }
     }
+  }
+
+  /**
+   * Kills our children again and again for a moment: one that forks and ends all the time is gone before a look
+   * over /proc comes to it, but its child is then ours, and this list is short. The pid of a child of ours cannot
+   * pass to another process before we have reaped it, which happens in this thread only.
+   */
+  #chase(): void {
+    const until = performance.now() + CHASE_MS;
+    for (let children = ownChildren(); children.length > 0 && performance.now() < until; children = ownChildren()) {
+      for (const pid of children) this.#killChild(pid);
+    }
+  }
+
+  #killChild(pid: number): void {
+    try {
+      process.kill(pid, 'SIGKILL');
+      this.#reap(pid);
+    } catch {
+      // a set-user-id program; or Node has reaped it
+    }
+  }
+}
+
+/**
+ * Signals this process and no later one with its pid: a descriptor holds it while its start time is compared. An
+ * older kernel has no such descriptor; then the comparison comes right before the signal.
+ */
+export function signalSurely(
+  { pid, startTime }: ProcessIdentity,
+  signal: NodeJS.Signals,
+  lock: Pick<Lock, 'openProcess' | 'signalProcess'>,
+): void {
+  const handle = openIfPossible(pid, lock);
+  try {
+    if (identityOf(pid).startTime !== startTime) return;
+    if (handle === undefined) process.kill(pid, signal);
+    else lock.signalProcess(handle, constants.signals[signal]);
+  } finally {
+    if (handle !== undefined) closeSync(handle);
+  }
+}
+
+/** ESRCH goes to the caller; whatever else stands in the way (ENOSYS, no descriptor left) need not. */
+function openIfPossible(pid: number, lock: Pick<Lock, 'openProcess'>): number | undefined {
+  try {
+    return lock.openProcess(pid);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') throw error;
+    return undefined;
   }
 }
 
@@ -92,13 +206,19 @@ function describe({ name, pid }: Entry): string {
   return `${printable(name)} (${pid})`;
 }
 
-/** Every process below `root`, by one walk over /proc. */
-function descendants(root: number): Entry[] {
-  const byParent = Map.groupBy(allProcesses(), ({ parent }) => parent);
-  const found: Entry[] = [];
-  for (let level = byParent.get(root) ?? []; level.length > 0; ) {
-    found.push(...level);
-    level = level.flatMap(({ pid }) => byParent.get(pid) ?? []);
+/** Calls `act` until it says that nothing is left to do, or the time is over. */
+async function repeat(limitMs: number, act: () => boolean): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (performance.now() < deadline && act()) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+}
+
+/** `root` and everything below it. */
+function below(all: readonly Entry[], root: number): Set<Entry> {
+  const byParent = Map.groupBy(all, ({ parent }) => parent);
+  const found = new Set<Entry>();
+  for (let level = all.filter(({ pid }) => pid === root); level.length > 0; ) {
+    for (const entry of level) found.add(entry);
+    level = level.flatMap(({ pid }) => byParent.get(pid) ?? []).filter((entry) => !found.has(entry));
   }
   return found;
 }
@@ -109,15 +229,40 @@ function allProcesses(): Entry[] {
     .flatMap((name) => parseStat(name) ?? []);
 }
 
-/** proc_pid_stat(5): pid (name) state ppid …; the name may hold blanks and parentheses. */
+/**
+ * proc_pid_stat(5): pid (name) state ppid pgrp …, the number of threads in field 20, the start time in field 22; the
+ * name may hold blanks and parentheses. A process whose first thread alone has ended looks like a zombie.
+ */
 function parseStat(directory: string): Entry | undefined {
   try {
     const text = readFileSync(`/proc/${directory}/stat`, 'latin1');
     const end = text.lastIndexOf(')');
-    const [state, parent] = text.slice(end + 2).split(' ');
-    const name = text.slice(text.indexOf('(') + 1, end);
-    return { pid: Number(directory), parent: Number(parent), name, isZombie: state === 'Z' || state === 'X' };
+    const fields = text.slice(end + 2).split(' ');
+    const [state, parent, processGroup] = fields;
+    return {
+      pid: Number(directory),
+      parent: Number(parent),
+      processGroup: Number(processGroup),
+      name: text.slice(text.indexOf('(') + 1, end),
+      startTime: fields[19] ?? '',
+      isZombie: state === 'X' || (state === 'Z' && Number(fields[17]) <= 1),
+    };
   } catch {
     return undefined;
+  }
+}
+
+/** Children of this process; empty, too, on a kernel without that list (CONFIG_PROC_CHILDREN). */
+function ownChildren(): number[] {
+  try {
+    const tasks = readdirSync('/proc/self/task');
+    const lists = tasks.map((task) => readFileSync(`/proc/self/task/${task}/children`, 'latin1'));
+    return lists
+      .join(' ')
+      .split(' ')
+      .map(Number)
+      .filter((pid) => pid > 1);
+  } catch {
+    return [];
   }
 }

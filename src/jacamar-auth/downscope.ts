@@ -31,11 +31,13 @@ export interface Errand {
   readonly handoff: Buffer;
   /** 1, or 2 where standard output belongs to the contract. */
   readonly output: 1 | 2;
+  /** Whether processes of the job may outlive a stage that ends well (`general.keep_processes`). */
+  readonly keepProcesses: boolean;
   /** From SIGTERM to SIGKILL, in milliseconds (`general.kill_timeout`). */
   readonly killTimeoutMs: number;
   /** Aborted when the runner wants an end. */
   readonly stop: AbortSignal;
-  /** Called with the pid as soon as jacamar runs. */
+  /** Called with the pid as soon as jacamar runs, and before it gets anything to do; may throw to prevent that. */
   readonly onStart: (pid: number) => void;
 }
 
@@ -52,13 +54,20 @@ export async function runJacamar(errand: Errand, credentials: Credentials, lock:
   const { downscope, stageArguments, output } = errand;
   const pid = start(downscope, stageArguments, [theirs, output, 2], credentials);
   closeSync(theirs);
-  errand.onStart(pid);
+  try {
+    errand.onStart(pid);
+  } catch (error) {
+    closeSync(ours); // without a handoff it ends by itself
+    await waitForExit(pid, credentials);
+    throw error;
+  }
   const channel = openChannel(ours, errand.handoff);
   const stopForwarding = forwardStop(errand, pid, channel, credentials);
   const status = await waitForExit(pid, credentials);
   stopForwarding();
   const report = decodeReport(await channel.report);
-  if (report === undefined) throw await died(errand, pid, status, credentials, tree);
+  const survivors = await endSurvivors(errand, report, pid, { credentials, lock, tree });
+  if (report === undefined) throw died(errand, status, survivors);
   if (report.outcome === 'failed') throw failureFrom(report);
   return report;
 }
@@ -138,7 +147,7 @@ function forwardStop(errand: Errand, pid: number, channel: Channel, credentials:
  */
 export async function signalSession(
   downscope: Downscope,
-  signal: 'SIGTERM' | 'SIGKILL',
+  signal: 'SIGTERM' | 'SIGCONT' | 'SIGKILL',
   pid: number,
   credentials: Credentials,
 ): Promise<void> {
@@ -161,21 +170,37 @@ async function signalAsAccount(downscope: Downscope, signal: string, pid: number
   }
 }
 
+interface Means {
+  readonly credentials: Credentials;
+  readonly lock: Lock;
+  readonly tree: ProcessTree;
+}
+
 /**
- * jacamar ended without a word: what it had started must not outlive it. What left its session is found all the
- * same, since orphans come to us, the next subreaper above jacamar. (A service account may not signal those.)
+ * What jacamar could not end (it died without a word, or met a set-user-id program) must not outlive it. What left
+ * its session is found all the same, since orphans come to us, the next subreaper above jacamar.
+ * @returns what still lives
  */
-async function died(
-  errand: Errand,
+async function endSurvivors(
+  { downscope, keepProcesses, stop }: Errand,
+  report: Report | undefined,
   pid: number,
-  status: ExitStatus,
-  credentials: Credentials,
-  tree: ProcessTree,
-): Promise<SystemFailure> {
-  await signalSession(errand.downscope, 'SIGKILL', pid, credentials);
-  const { surviving } = await tree.end(0);
+  { credentials, lock, tree }: Means,
+): Promise<readonly string[]> {
+  if (report === undefined) await signalSession(downscope, 'SIGKILL', pid, credentials);
+  else if (keepProcesses && !stop.aborted) return [];
+  if (!lock.hasChildren()) return [];
+  // Without CAP_KILL our own signals reach nobody.
+  const isPowerless = downscope.changesCredentials && process.geteuid?.() !== 0;
+  if (isPowerless)
+    for (const group of tree.processGroups()) await signalAsAccount(downscope, 'SIGKILL', group, credentials);
+  return (await tree.end(0)).surviving;
+}
+
+/** jacamar ended without a report. */
+function died({ stop }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
   const how = describeExit(status);
-  const ending = errand.stop.aborted ? `was stopped (${errand.stop.reason}) and` : 'unexpectedly';
+  const ending = stop.aborted ? `was stopped (${stop.reason}) and` : 'unexpectedly';
   const rest = surviving.length === 0 ? '' : `; still alive: ${surviving.join(', ')}`;
   return new SystemFailure({
     code: 'ERR_JACAMAR_DIED',

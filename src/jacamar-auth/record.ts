@@ -37,7 +37,14 @@ export type JobRecord = Omit<v.InferOutput<typeof recordSchema>, 'version'>;
 
 const processSchema = v.strictObject({ pid: count, startTime: v.string() });
 
-const FILES = { record: 'record.json', slot: 'slot', ran: 'ran', ended: 'ended', running: 'running.json' } as const;
+const FILES = {
+  record: 'record.json',
+  slot: 'slot',
+  ran: 'ran',
+  ended: 'ended',
+  closing: 'closing',
+  running: 'running.json',
+} as const;
 const RECORD_LIMIT = 64 * 1024;
 /** How long after its token's expiry a record is kept, in seconds, and how many are looked at in one go. */
 const PRUNE = { afterSeconds: 7 * 24 * 3600, atMost: 200 } as const;
@@ -59,6 +66,7 @@ export class RecordDirectory {
   create(record: JobRecord): void {
     makeDirectories(this.#path, 0o700);
     if (this.#has('ran') || this.#has('ended')) throw replayed('this job has been here before and is over');
+    rmSync(this.#file('closing'), { force: true });
     const temporary = join(this.#path, `.${process.pid}`);
     replaceFile(temporary, JSON.stringify({ version: 1, ...record }));
     try {
@@ -80,6 +88,16 @@ export class RecordDirectory {
 
   get hasEnded(): boolean {
     return this.#has('ended');
+  }
+
+  /** The cleanup of the job has begun, and whatever comes later comes too late. */
+  get isClosing(): boolean {
+    return this.#has('closing') || this.#has('ended');
+  }
+
+  /** Said before cleanup looks for a run that goes on, so that one of the two sees the other. */
+  markClosing(): void {
+    writeFileSync(this.#file('closing'), '', { mode: 0o600 });
   }
 
   /** The build directory's number, as chosen at the config stage. */

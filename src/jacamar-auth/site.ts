@@ -7,6 +7,7 @@ import { type AuthConfiguration, parseConfiguration, requireAuth } from '../cont
 import { JOB_ENVIRONMENT, RUNNER_ENVIRONMENT } from '../contract/custom-executor.ts';
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
 import { type Job, parseJobResponse } from '../contract/job.ts';
+import { restoreOpenFiles } from '../contract/limits.ts';
 import { type Lock, loadLock } from '../contract/lock.ts';
 import { createLog, type Log, SILENT_LOG } from '../contract/log.ts';
 import type { Environment } from '../contract/program.ts';
@@ -42,12 +43,14 @@ export function openSite(configurationOption: string | undefined, stage: string,
   const configurationPath = configurationOption ?? environment[JOB_ENVIRONMENT.configuration];
   if (configurationPath === undefined) throw withoutConfiguration(stage);
   const configuration = readConfiguration(configurationPath);
+  const lock = loadLock();
+  restoreOpenFiles(environment, lock);
   return {
     configuration,
     configurationPath,
     environment,
     credentials,
-    lock: loadLock(),
+    lock,
     log: openLog(configuration, stage, credentials),
     stateDirectory: configuration.auth.stateDir ?? defaultStateDirectory(),
     now: Date.now,

@@ -17,7 +17,7 @@ import { baseDirectory } from '../contract/directories.ts';
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
 import { encodeHandoff, type HandoffContent } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
-import { identityOf, mayBeAlive } from '../contract/process-identity.ts';
+import { identityOf, mayBeAlive, type ProcessIdentity } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
@@ -33,6 +33,9 @@ import { openTrustedFile, readTrustedFile, UntrustedFileError } from './trusted-
 
 /** Largest script taken from the runner: all variables of the job stand in it. */
 const LARGEST_SCRIPT = 64 * 1024 * 1024;
+
+/** How long a killed process may take to be gone, in milliseconds. */
+const DEATH_LIMIT_MS = 5_000;
 
 /** Runs the stage that was asked for, to its end. */
 export async function runStage(site: Site, call: StageCall, stop: AbortSignal): Promise<void> {
@@ -101,6 +104,7 @@ async function cleanup(step: Step): Promise<void> {
     return;
   }
   const account = await decideAt(step, (decision) => authorizeCleanup(site, served, record, decision));
+  records.markClosing();
   await endRunning(step, account);
   await launch(step, { account, record, output: 1 });
   records.end();
@@ -116,9 +120,17 @@ async function endRunning({ site, records }: Step, account: Account): Promise<vo
   site.log.warn('a run stage of this job still lives and is ended', { pid: running.pid });
   const downscope = downscopeFor(site, account);
   await signalSession(downscope, 'SIGTERM', running.pid, site.credentials);
-  const deadline = performance.now() + site.configuration.general.killTimeoutMs;
-  while (mayBeAlive(running) && performance.now() < deadline) await delay(50);
-  if (mayBeAlive(running)) await signalSession(downscope, 'SIGKILL', running.pid, site.credentials);
+  // A stopped one acts on that only when it goes on.
+  await signalSession(downscope, 'SIGCONT', running.pid, site.credentials);
+  await untilGone(running, site.configuration.general.killTimeoutMs);
+  if (!mayBeAlive(running)) return;
+  await signalSession(downscope, 'SIGKILL', running.pid, site.credentials);
+  await untilGone(running, DEATH_LIMIT_MS);
+}
+
+async function untilGone(identity: ProcessIdentity, limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (mayBeAlive(identity) && performance.now() < deadline) await delay(20);
 }
 
 /** The server is found before anything else is believed of the job. */
@@ -155,7 +167,7 @@ async function decideAt<T>(
 
 function requireRecord({ records, call }: Step): JobRecord {
   const record = records.read();
-  if (record !== undefined && !records.hasEnded) return record;
+  if (record !== undefined && !records.isClosing) return record;
   throw new SystemFailure({
     code: 'ERR_NO_RECORD',
     message: `no open record of this job at the ${call.stage} stage: its config stage did not end well, or it is over`,
@@ -215,11 +227,15 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
     handoff: encodeHandoff(handoffOf(step, record), script),
     output,
+    keepProcesses: general.keepProcesses,
     killTimeoutMs: general.killTimeoutMs,
     stop,
     onStart: (pid) => {
       site.log.debug('jacamar started', { account: account.name, uid: account.uid, pid, runStage: call.runStage });
-      if (call.stage === 'run') records.running = identityOf(pid);
+      if (call.stage !== 'run') return;
+      records.running = identityOf(pid);
+      // A cleanup that did not see this one has said so before: nothing of the job has been started yet.
+      requireRecord(step);
     },
   };
   return await runJacamar(errand, site.credentials, site.lock);
@@ -260,6 +276,8 @@ function handoffOf({ site, served: { job }, call, records }: Step, record: JobRe
       retainLogs: general.retainLogs,
       limitBuildDir: general.limitBuildDir,
       killTimeoutMs: general.killTimeoutMs,
+      keepProcesses: general.keepProcesses,
+      setStackSize: general.setStackSize,
       ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
     },
     variables: jacamarVariables(site.environment, auth.maxEnvChars),

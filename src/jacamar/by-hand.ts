@@ -72,6 +72,8 @@ function settingsOf({ general }: Configuration): Handoff['settings'] {
     retainLogs: general.retainLogs,
     limitBuildDir: general.limitBuildDir,
     killTimeoutMs: general.killTimeoutMs,
+    keepProcesses: general.keepProcesses,
+    setStackSize: general.setStackSize,
     ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
   };
 }

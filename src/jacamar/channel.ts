@@ -4,6 +4,9 @@
 import { Socket } from 'node:net';
 import { decodeHandoff, encodeReport, type Handoff, type Report, STOP_WORD, unframe } from '../contract/handoff.ts';
 
+/** Reason of a stop that nobody asked for: jacamar-auth was killed, and the runner waits only seconds more. */
+export const AUTH_IS_GONE = 'the end of jacamar-auth';
+
 /** What jacamar-auth wants of this process. */
 export interface Channel {
   readonly handoff: Handoff;
@@ -59,8 +62,8 @@ function watchForStop(socket: Socket, first: Buffer): AbortSignal {
     words = (words + chunk.toString('latin1')).slice(-64);
     look();
   });
-  socket.once('end', () => stop.abort('the end of jacamar-auth'));
-  socket.once('close', () => stop.abort('the end of jacamar-auth'));
+  socket.once('end', () => stop.abort(AUTH_IS_GONE));
+  socket.once('close', () => stop.abort(AUTH_IS_GONE));
   look();
   return stop.signal;
 }

@@ -4,6 +4,8 @@
 import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
+import { restoreOpenFiles } from '../contract/limits.ts';
+import { loadLock } from '../contract/lock.ts';
 import {
   type Environment,
   exitCodeFor,
@@ -28,7 +30,7 @@ runProgram(async (argv, environment, stop) => {
   program
     .command('signal')
     .description('signal a process group of the calling user; jacamar-auth uses it where it may not do so itself')
-    .argument('<signal>', 'SIGTERM or SIGKILL')
+    .argument('<signal>', 'SIGTERM, SIGCONT or SIGKILL')
     .argument('<process group>', 'its number', Number)
     .action((signal: string, group: number) => {
       const complaint = signalGroup(signal, group);
@@ -38,13 +40,20 @@ runProgram(async (argv, environment, stop) => {
   const codes = exitCodesFrom(environment);
   const early = await readCommandLine(program, argv, codes.systemFailure);
   if (early !== undefined || call === undefined) return early ?? 0;
+  restoreOpenFiles(environment, loadLock());
   if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(stop);
   return exitCodeFor(await serveRunner(call, environment, stop), codes);
 });
 
+const SIGNALS = ['SIGTERM', 'SIGCONT', 'SIGKILL'] as const;
+
+function isOneOf<T>(list: readonly T[], value: unknown): value is T {
+  return list.includes(value as T);
+}
+
 /** Returns what is wrong with the arguments, if anything is. A group that is gone already needs no signal. */
 function signalGroup(signal: string, group: number): string | undefined {
-  if (signal !== 'SIGTERM' && signal !== 'SIGKILL') return `error: signal ${signal}: only SIGTERM and SIGKILL are sent`;
+  if (!isOneOf(SIGNALS, signal)) return `error: signal ${signal}: only ${SIGNALS.join(', ')} are sent`;
   if (!Number.isSafeInteger(group) || group < 2) return 'error: that is not the number of a process group';
   try {
     process.kill(-group, signal);

@@ -6,8 +6,18 @@ import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeFully } from '../contract/program.ts';
 
-/** How long a pipe may stay open and silent when every process of the job is gone, in milliseconds. */
-const SILENCE_LIMIT_MS = 5_000;
+/** How long `finish` waits for the end of a pipe that somebody still holds open. */
+export interface Patience {
+  /** Without a byte, in milliseconds. */
+  readonly silenceMs: number;
+  /** In all, unless the runner is what we wait for. */
+  readonly totalMs: number;
+}
+
+/** Every process of the job is gone: only somebody out of reach can hold the pipe. */
+const WHEN_ALL_ARE_GONE: Patience = { silenceMs: 5_000, totalMs: Number.POSITIVE_INFINITY };
+
+const LOOK_AGAIN_MS = 50;
 
 /** One stream on its way. */
 export class Relay {
@@ -20,10 +30,8 @@ export class Relay {
   /** Reads `from` to its end and writes all of it to `to`. */
   constructor(from: number, to: number) {
     this.#source = new Socket({ fd: from, readable: true, writable: false });
-    this.#done = this.#carry(openOutput(to)).catch(() => {
-      this.#isBroken = true;
-      this.#broken.resolve();
-    });
+    // An error of the source is its end: we have destroyed it, or nothing more can be read.
+    this.#done = this.#carry(openOutput(to)).catch(() => {});
   }
 
   /** Settles when the reader of our output has gone away: nobody wants the rest. */
@@ -35,19 +43,19 @@ export class Relay {
     return this.#isBroken;
   }
 
-  /**
-   * Waits until all output has been passed on, however slowly it is read. Gives up only on a pipe that is held
-   * open by somebody out of reach and stays silent.
-   */
-  async finish(): Promise<void> {
+  /** Waits until all output has been passed on, however slowly it is read; see `Patience` for a pipe without end. */
+  async finish({ silenceMs, totalMs }: Patience = WHEN_ALL_ARE_GONE): Promise<void> {
     let isDone = false;
     void this.#done.then(() => {
       isDone = true;
     });
-    for (let silentFor = 0; !isDone && silentFor < SILENCE_LIMIT_MS; ) {
-      const before = this.#source.bytesRead;
-      await Promise.race([this.#done, delay(100)]);
-      silentFor = this.#isWriting || this.#source.bytesRead > before ? 0 : silentFor + 100;
+    const started = performance.now();
+    for (let [last, read] = [started, -1]; !isDone; ) {
+      await Promise.race([this.#done, delay(LOOK_AGAIN_MS)]);
+      const now = performance.now();
+      if (this.#isWriting || this.#source.bytesRead !== read) last = now;
+      read = this.#source.bytesRead;
+      if (!this.#isWriting && (now - last >= silenceMs || now - started >= totalMs)) break;
     }
     this.#source.destroy();
   }
@@ -55,10 +63,20 @@ export class Relay {
   /** `for await` reads on only when the write before is through: that is the back-pressure. */
   async #carry(write: Write): Promise<void> {
     for await (const chunk of this.#source) {
-      this.#isWriting = true;
-      await write(chunk as Buffer);
-      this.#isWriting = false;
+      if (!(await this.#pass(chunk as Buffer, write))) return;
     }
+  }
+
+  async #pass(chunk: Buffer, write: Write): Promise<boolean> {
+    this.#isWriting = true;
+    try {
+      await write(chunk);
+    } catch {
+      this.#isBroken = true;
+      this.#broken.resolve();
+    }
+    this.#isWriting = false;
+    return !this.#isBroken;
   }
 }
 
@@ -81,11 +99,15 @@ function openOutput(to: number): Write {
 
 /** A short text that arrives on a pipe. */
 export interface Reader {
-  /** Resolves at the end of the pipe. */
-  readonly closed: Promise<void>;
-  /** What has arrived; closes the pipe. */
+  soFar(): string;
+  /** Resolves when the text holds this; never, if it does not come. */
+  until(pattern: RegExp): Promise<void>;
+  /** All of it, if the pipe ends; what has arrived, if somebody holds it open. Closes the pipe. */
   finish(): Promise<string>;
 }
+
+/** How long to wait for the end of a pipe whose writers should be gone, in milliseconds. */
+const END_OF_PIPE_MS = 200;
 
 /** Keeps the first few KiB. */
 export function openReader(from: number): Reader {
@@ -97,10 +119,16 @@ export function openReader(from: number): Reader {
   source.on('error', () => source.destroy());
   const closed = new Promise<void>((resolve) => source.once('close', () => resolve()));
   return {
-    closed,
+    soFar: () => text,
+    until: (pattern) =>
+      new Promise((resolve) => {
+        const look = () => void (pattern.test(text) && resolve());
+        source.on('data', look);
+        look();
+      }),
     async finish() {
+      await Promise.race([closed, delay(END_OF_PIPE_MS)]);
       source.destroy();
-      await closed;
       return text;
     },
   };

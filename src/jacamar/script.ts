@@ -2,13 +2,14 @@
 
 import { closeSync, constants, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { SystemFailure } from '../contract/errors.ts';
+import { JobError, SystemFailure } from '../contract/errors.ts';
 import { writeFully } from '../contract/program.ts';
 
 /**
  * Writes the script whole or not at all: a half script could do anything.
  * @returns its path
- * @throws {SystemFailure} no space, no quota, or another fault of the file system
+ * @throws {JobError} the account's quota is used up
+ * @throws {SystemFailure} no space, or another fault of the file system
  */
 export function placeScript(directory: string, runStage: string, script: Uint8Array): string {
   const path = join(directory, `${runStage}.bash`);
@@ -38,9 +39,12 @@ function writeWhole(path: string, script: Uint8Array): void {
   closeSync(descriptor);
 }
 
-function unplaced(path: string, cause: unknown): SystemFailure {
+function unplaced(path: string, cause: unknown): JobError | SystemFailure {
   const { code, message } = cause as NodeJS.ErrnoException;
-  const why = code === 'ENOSPC' ? 'no space is left' : code === 'EDQUOT' ? 'your disk quota is used up' : message;
-  const text = `The job's script cannot be written to ${path}: ${why}.`;
-  return new SystemFailure({ code: 'ERR_SCRIPT_PLACE', message: text, publicMessage: text, cause });
+  const text = `The job's script cannot be written to ${path}`;
+  if (code === 'EDQUOT')
+    return new JobError({ code: 'ERR_QUOTA', message: `${text}: your disk quota is used up.`, cause });
+  const why = code === 'ENOSPC' ? 'no space is left on that file system' : message;
+  const told = `${text}: ${why}. This is a fault of the host, not of the job.`;
+  return new SystemFailure({ code: 'ERR_SCRIPT_PLACE', message: told, publicMessage: told, cause });
 }

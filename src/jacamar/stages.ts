@@ -8,6 +8,7 @@ import { writeFully } from '../contract/program.ts';
 import { claimSlot, releaseSlot } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
 import { placeScript } from './script.ts';
+import { endStragglers } from './stragglers.ts';
 import { makeBuildsDirectory, openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
 
 /** What a stage has to say besides that it went well. */
@@ -46,13 +47,15 @@ async function prepare(handoff: Handoff): Promise<StageResult> {
 async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
   openWorkspace(handoff);
   const { runStage: name = '' } = handoff;
-  const path = placeScript(scriptsOf(handoff, requireSlot(handoff)), name, script);
-  await executorByName(handoff.settings.executor)(path, handoff, stop);
+  const { prepareScript, execute } = executorByName(handoff.settings.executor);
+  const path = placeScript(scriptsOf(handoff, requireSlot(handoff)), name, prepareScript(script));
+  await execute(path, handoff, stop);
   return {};
 }
 
 async function cleanup(handoff: Handoff): Promise<StageResult> {
   const { slot, settings } = handoff;
+  if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock());
   if (slot === undefined) return {};
   if (!settings.retainLogs) removeScripts(handoff, slot);
   await releaseSlot(handoff, slot, loadLock());

@@ -17,8 +17,10 @@ export interface Program {
   readonly file: string;
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Become 0, 1, 2 and so on. */
-  readonly stdio: readonly number[];
+  /** Become 0, 1 and 2. */
+  readonly stdio: readonly [number, number, number];
+  /** One more, and the number that it gets. */
+  readonly extra: { readonly descriptor: number; readonly as: number };
 }
 
 /** Exactly one of the two is set. */
@@ -38,12 +40,12 @@ export interface Subprocess {
  * Starts a program in the home directory, or in `/` where that cannot be entered.
  * @throws {SystemFailure} it cannot be started
  */
-export function startProgram({ file, argv, env, stdio }: Program): Subprocess {
+export function startProgram({ file, argv, env, stdio, extra }: Program): Subprocess {
   const cwd = canEnter(env['HOME']) ? env['HOME'] : '/';
-  const ours = process.umask(LOGIN_UMASK);
-  const child = spawn(file, [...argv], { cwd, env: { ...env }, stdio: [...stdio] });
-  process.umask(ours);
-  for (const descriptor of stdio) closeSync(descriptor);
+  const between = Array.from({ length: extra.as - stdio.length }, () => 'ignore' as const);
+  const streams = [...stdio, ...between, extra.descriptor];
+  const child = withUmask(LOGIN_UMASK, () => spawn(file, [...argv], { cwd, env: { ...env }, stdio: streams }));
+  for (const descriptor of [...stdio, extra.descriptor]) closeSync(descriptor);
   if (child.pid === undefined) throw cannotStart(file, child);
   const exited = new Promise<ExitStatus>((resolve) => {
     child.once('exit', (code, signal) => resolve({ exitCode: code ?? undefined, signal: signal ?? undefined }));
@@ -66,6 +68,15 @@ export function findProgram(name: string): string {
   throw new SystemFailure({ code: 'ERR_PROGRAM_MISSING', message, publicMessage: message });
 }
 
+function withUmask<T>(umask: number, act: () => T): T {
+  const ours = process.umask(umask);
+  try {
+    return act();
+  } finally {
+    process.umask(ours);
+  }
+}
+
 function canEnter(directory: string | undefined): directory is string {
   if (directory === undefined) return false;
   try {
@@ -78,7 +89,7 @@ function canEnter(directory: string | undefined): directory is string {
 
 function cannotStart(file: string, child: ReturnType<typeof spawn>): SystemFailure {
   child.once('error', () => {}); // told here instead
-  const message = `${file} cannot be started on this host`;
+  const message = `${file} cannot be started on this host, which is no fault of the job`;
   return new SystemFailure({ code: 'ERR_PROGRAM_START', message, publicMessage: message });
 }
 

@@ -26,6 +26,8 @@ const CONTENT: HandoffContent = {
     retainLogs: false,
     limitBuildDir: false,
     killTimeoutMs: 30_000,
+    keepProcesses: false,
+    setStackSize: false,
     jobMessage: 'line one\nline two\u2028\u0000',
   },
   variables: { JACAMAR_NO_BASH_PROFILE: '1' },

@@ -1,6 +1,8 @@
 // What surrounds a job's processes: made from nothing, whatever surrounds the runner.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmod, chown, copyFile, mkdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import { descriptorsOf, treeOf } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
@@ -63,7 +65,9 @@ test("nothing of the runner's environment reaches the job", async () => {
   };
   for (const [name, value] of Object.entries(expected)) assert.equal(entries.get(name), value, name);
   const foreign = [...entries.keys()].filter((name) =>
-    /^(TMPDIR|JOB_RESPONSE_FILE|BUILD_.*|SYSTEM_.*|CUSTOM_ENV_.*|JACAMAR_CI_(?!SHELL$).*|NODE_.*|LD_.*)$/.test(name),
+    /^(TMPDIR|JOB_RESPONSE_FILE|BUILD_.*|SYSTEM_.*|CUSTOM_ENV_.*|JACAMAR_CI_(?!SHELL$|JOB$).*|NODE_.*|LD_.*)$/.test(
+      name,
+    ),
   );
   assert.deepEqual(foreign, []);
   for (const [name, value] of Object.entries(dirt)) assert.notEqual(entries.get(name), value, name);
@@ -158,4 +162,86 @@ test('signals have their default meaning in the job', async () => {
 
 test('the job starts in the home directory, its script in the project', async () => {
   assert.equal(await says('pwd'), `${account.home}\n`);
+});
+
+test('TMPDIR is not the private one of the runner, and what mktemp makes can be used', async () => {
+  assert.equal(await says('f=$(mktemp) && echo "${TMPDIR-unset}" > "$f" && cat "$f" && rm "$f"'), 'unset\n');
+});
+
+test('a home directory that cannot be entered is replaced by / as working directory', async () => {
+  const homeless = await world.addAccount();
+  const base = world.at('data');
+  await mkdir(base);
+  await chown(base, homeless.uid, homeless.gid);
+  await chmod(world.directory, 0o711);
+  await chmod(homeless.home, 0o000);
+  const wishes = { login: homeless.name, options: { general: { data_dir: base } } };
+  const other = await (await world.stages(wishes)).configured();
+  const { stdout, outcome } = await other.run('pwd');
+  assert.equal(outcome.kind, 'success');
+  assert.equal(stdout, '/\n');
+});
+
+test('a bare shell_path is used, and the script still gets the bash of PATH', async () => {
+  const shell = world.at('own-bash');
+  await copyFile('/bin/bash', shell);
+  await chmod(shell, 0o755);
+  await chmod(world.directory, 0o711);
+  const other = await (await world.stages({ options: { general: { shell_path: shell } } })).configured();
+  const { stdout } = await other.run('readlink /proc/$(ps -o ppid= -p $$ | tr -d " ")/exe; readlink /proc/$$/exe');
+  assert.equal(stdout, `${shell}\n/usr/bin/bash\n`);
+});
+
+/** Runs `act` with other soft limits for what this process starts; the hard ones stay. */
+async function withSoftLimits<T>(limits: Record<string, string>, act: () => Promise<T>): Promise<T> {
+  const prlimit = (name: string, soft: string) =>
+    execFileSync('prlimit', ['--pid', String(process.pid), `--${name}=${soft}:`]);
+  const before = Object.keys(limits).map((name) => {
+    const soft = execFileSync('prlimit', ['--pid', String(process.pid), `--${name}`, '-o', 'SOFT', '--noheadings'], {
+      encoding: 'utf8',
+    });
+    return [name, soft.trim()] as const;
+  });
+  for (const [name, soft] of Object.entries(limits)) prlimit(name, soft);
+  return act().finally(() => {
+    for (const [name, soft] of before) prlimit(name, soft);
+  });
+}
+
+test('limits are those of the runner, although our runtime raises one for itself', async () => {
+  const limits = { nofile: '1777', stack: '4194304', core: '0', nproc: '5000' };
+  const text = await withSoftLimits(limits, () => says('ulimit -Sn; ulimit -Ss; ulimit -Sc; ulimit -Su; ulimit -Hn'));
+  const [files, stack, core, processes, hard] = text.split('\n');
+  assert.deepEqual([files, stack, core, processes], ['1777', '4096', '0', '5000']);
+  assert.ok(hard === 'unlimited' || Number(hard) > 1777);
+});
+
+test('set_stack_size gives the job the hard limit of the stack, and a profile may choose another', async () => {
+  const other = await (await world.stages({ options: { general: { set_stack_size: true } } })).configured();
+  const ask = () => withSoftLimits({ stack: '4194304' }, () => other.run('ulimit -Ss; ulimit -Hs'));
+  const [soft, hard] = (await ask()).stdout.split('\n');
+  assert.equal(soft, hard);
+  assert.notEqual(soft, '4096');
+  await world.writeHome('.bash_profile', 'ulimit -Ss 2048\n');
+  assert.match((await ask()).stdout, /^2048\n/);
+});
+
+test('JACAMAR_NO_BASH_PROFILE keeps every profile out, JACAMAR_ETC_PROFILE_ONLY lets the site in', async () => {
+  await world.writeHome('.bash_profile', 'export FROM_HOME=yes\n');
+  const asked = 'echo "[${FROM_HOME-}][$(echo "$PATH" | cut -d: -f1)]"';
+  const path = execFileSync('env', ['-i', 'bash', '-c', '. /etc/profile; echo "${PATH%%:*}"'], {
+    encoding: 'utf8',
+  }).trim();
+  const withVariable = async (name?: string) => {
+    const environment = name === undefined ? {} : { [`CUSTOM_ENV_${name}`]: 'true' };
+    return (await job.run(asked, 'build_script', { environment })).stdout.trim();
+  };
+  assert.match(await withVariable(), /^\[yes\]/);
+  assert.equal(await withVariable('JACAMAR_NO_BASH_PROFILE'), '[][/usr/local/sbin]');
+  assert.equal(await withVariable('JACAMAR_ETC_PROFILE_ONLY'), `[][${path}]`);
+});
+
+test('a profile can tell a job from a login by JACAMAR_CI_SHELL, and the job by JACAMAR_CI_JOB', async () => {
+  await world.writeHome('.bash_profile', 'export SEEN="$JACAMAR_CI_SHELL $JACAMAR_CI_JOB"\n');
+  assert.equal(await says('echo "$SEEN"'), `true ${job.facts.id}@${world.gitlab.url}\n`);
 });

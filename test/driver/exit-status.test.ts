@@ -2,8 +2,9 @@
 // the runner names. A code that went through as it is would be taken for a fault of the host.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { filesBelow } from '../support/files.ts';
@@ -11,6 +12,13 @@ import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
 const job = await (await world.stages()).configured();
+
+test('every exit status from 1 to 255 arrives as it is', { timeout: 240_000 }, async () => {
+  for (const code of Array.from({ length: 255 }, (_, index) => index + 1).filter((each) => each % 13 === 0)) {
+    const { outcome } = await job.run(`exit ${code}`);
+    assert.equal(outcome.kind === 'build-failure' && outcome.exitCode, code);
+  }
+});
 
 for (const code of [1, 2, 3, 42, 126, 127, 128, 143, 254, 255]) {
   test(`a script that exits with ${code} is a build failure with ${code}`, async () => {
@@ -20,6 +28,56 @@ for (const code of [1, 2, 3, 42, 126, 127, 128, 143, 254, 255]) {
     assert.equal(await readFile(job.attempt.exitCodeFile, 'utf8'), `${code}\n`);
   });
 }
+
+test('a shell_path that leads nowhere is a fault of the host, and the log says so', async () => {
+  for (const shell of ['/nonexistent/bash', '/etc', '/etc/hostname']) {
+    const other = await (await world.stages({ options: { general: { shell_path: shell } } })).configured();
+    const { outcome, stdout, stderr } = await other.run('echo ran');
+    assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+    assert.equal(stdout, '');
+    assert.ok(
+      stderr.startsWith(`${shell} cannot be started on this host, which is no fault of the job (reference `),
+      stderr,
+    );
+    assert.ok(!existsSync(other.attempt.exitCodeFile));
+    await other.cleanup();
+  }
+});
+
+test("a script file that cannot be read is the host's fault, whoever owns it", async () => {
+  const missing = await job.attempt.call('run', { args: ['run', '/nonexistent/script', 'build_script'] });
+  assert.deepEqual(missing.outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.match(missing.stderr, /^A fault of this host kept the job from running/);
+  const foreign = join(world.account.home, 'script');
+  await writeFile(foreign, 'echo ran\n');
+  await chown(foreign, world.account.uid, world.account.gid);
+  const refused = await job.attempt.call('run', { args: ['run', foreign, 'build_script'] });
+  assert.deepEqual(refused.outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.equal(refused.stdout, '');
+});
+
+test("a full disk is the host's fault at every stage, is named, and leaves no exit code", async () => {
+  const disk = world.at('disk');
+  await mkdir(disk);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=0711', 'none', disk]);
+  world.onClose(async () => void execFileSync('umount', ['-l', disk]));
+  await chmod(world.directory, 0o711);
+  await mkdir(join(disk, 'data'));
+  await chown(join(disk, 'data'), world.account.uid, world.account.gid);
+  const other = await (await world.stages({ options: { general: { data_dir: join(disk, 'data') } } })).configured();
+  assert.equal((await other.run('true')).outcome.kind, 'success');
+  const filled = await other.run(`cat /dev/zero > ${disk}/data/fill; true`);
+  assert.equal(filled.outcome.kind, 'success', filled.stderr);
+  const { outcome, stdout, stderr } = await other.run(`echo ran # ${'x'.repeat(10_000)}`);
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.equal(stdout, '');
+  assert.match(
+    stderr,
+    /^The job's script cannot be written to \S+: no space is left on that file system\. This is a fault of the host/,
+  );
+  assert.ok(!existsSync(other.attempt.exitCodeFile));
+  assert.equal((await other.cleanup()).outcome.kind, 'success', 'which makes room, and needs none');
+});
 
 test('the first failing command decides', async () => {
   const { outcome } = await job.run('echo before\n(exit 9)\necho after');

@@ -51,6 +51,22 @@ test('fifty megabytes arrive whole', async () => {
   assert.ok(stderr.toString().includes(createHash('sha256').update(stdout).digest('hex')));
 });
 
+test('memory stays flat: three hundred megabytes go through', { timeout: 120_000 }, async () => {
+  let length = 0;
+  const child = await runUnread('head -c 314572800 /dev/zero; echo done >&2; sleep 300');
+  child.stdout?.on('data', (chunk: Buffer) => (length += chunk.length));
+  await eventually('all of it is here', () => length === 314_572_800, 100_000);
+  const [auth, jacamar] = await treeOf(child.pid ?? 0);
+  for (const process of [auth, jacamar]) assert.ok((await peakOf(process?.pid ?? 0)) < 160_000);
+  child.kill('SIGTERM');
+  await exitOf(child);
+});
+
+/** Largest resident set so far, in kB. */
+async function peakOf(pid: number): Promise<number> {
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
 /** A run whose output the test reads itself, or does not. */
 async function runUnread(commands: string): Promise<ChildProcess> {
   const script = join(await mkdtemp(join(job.attempt.directory, 'script')), 'script');
@@ -78,8 +94,8 @@ test('a runner that does not read stops the job from writing, not from being who
     return wait?.includes('pipe_write') && tree;
   });
   for (const { pid, command } of blocked.slice(0, 2)) {
-    const [, peak] = /^VmHWM:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, 'utf8')) ?? [];
-    assert.ok(Number(peak) < 160_000, `${command} has used ${peak} kB`);
+    const peak = await peakOf(pid);
+    assert.ok(peak < 160_000, `${command} has used ${peak} kB`);
   }
   let length = 0;
   for await (const chunk of child.stdout ?? []) length += (chunk as Buffer).length;

@@ -5,37 +5,42 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
+import { processesOf } from '../support/accounts.ts';
+import { eventually } from '../support/eventually.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
 const { account } = world;
 const marker = join(account.home, 'ran');
-const files = ['.bash_profile', '.bash_logout', '.profile', '.bash_login'];
+const files = ['.bash_profile', '.bash_logout', '.profile', '.bash_login', '.site.sh', '.env', 'bin'];
 const job = await (await world.stages()).configured();
 
 afterEach(async () => {
-  for (const name of [...files, 'ran']) await rm(join(account.home, name), { force: true });
+  for (const name of [...files, 'ran']) await rm(join(account.home, name), { force: true, recursive: true });
 });
 
 const profile = (text: string) => writeFile(join(account.home, '.bash_profile'), text);
 
-const deadly: Record<string, RegExp> = {
-  'exit 0': /ended with exit status 0 before the script could start/,
-  'exit 3': /ended with exit status 3 before the script could start/,
-  'exec true': /ended with exit status 0 before the script could start/,
-  'exec cat >/dev/null': /before the script could start/,
-  'cat > /dev/null': /before the script could start/,
-  'exec < /dev/null': /before the script could start/,
-  'set -e; false': /ended with exit status 1 before the script could start/,
-};
+/** What the profile does, the command to blame, and the shell's exit status where it is sure. */
+const deadly: readonly [text: string, command: string, status?: number][] = [
+  ['exit 0', 'exit', 0],
+  ['exit 3', 'exit', 3],
+  ['exec true', 'exec', 0],
+  ['exec cat >/dev/null', 'exec'],
+  ['cat > /dev/null', 'cat'],
+  ['while read -r line; do :; done', 'read'],
+  ['exec < /dev/null', 'exec'],
+  ['set -e; false', 'false', 1],
+];
 
-for (const [text, message] of Object.entries(deadly)) {
-  test(`a profile with \`${text}\` fails the job, says which files to look at, and is not tried again`, async () => {
-    await profile(`${text}\n`);
+for (const [text, command, status] of deadly) {
+  test(`a profile with \`${text}\` fails the job, names file and line, and is not tried again`, async () => {
+    await profile(`# a comment\nA=secret\n${text}\nB=later\n`);
     const played = await world.play({ script: `touch ${marker}` });
     assert.equal(played.verdict, 'build-failure', played.jobLog);
-    assert.match(played.jobLog, message);
-    assert.match(played.jobLog, /Look at \/etc\/profile and at ~\/\.bash_profile, ~\/\.bash_login or ~\/\.profile/);
+    assert.match(played.jobLog, new RegExp(`ended with exit status ${status ?? '\\d+'} before the script could start`));
+    assert.ok(played.jobLog.includes(`Look at ${account.home}/.bash_profile, line 3 (${command}).`), played.jobLog);
+    assert.doesNotMatch(played.jobLog, /secret/);
     assert.equal(played.stages.filter(({ name }) => name === 'config').length, 1);
     await assert.rejects(rm(marker));
   });
@@ -50,6 +55,83 @@ for (const text of ['exit 0', 'exit 3', 'exec true', 'cat > /dev/null']) {
   });
 }
 
+test('a profile that leads elsewhere is traced to the file that ends the shell, whatever prints on the way', async () => {
+  await writeFile(join(account.home, '.site.sh'), 'f() {\n  echo noise; echo noise >&2\n  exit 4\n}\n');
+  await profile('set -u\n. ~/.site.sh\nf\n');
+  const { stderr } = await job.run('true');
+  assert.match(stderr, /exit status 4 before the script could start\. Look at \S+\/\.site\.sh, line 3 \(exit\)\./);
+});
+
+test('a profile that fails only the first time is not blamed for a line that it did not stop at', async () => {
+  await profile('[ -e ~/ran ] || { touch ~/ran; exit 5; }\n');
+  const { stderr } = await job.run('true');
+  assert.match(stderr, /exit status 5 before .* Look at \/etc\/profile and at ~\/\.bash_profile/);
+});
+
+test('what a profile starts when it is looked at a second time does not stay', async () => {
+  await profile('setsid sleep 300 & disown\nexit 3\n');
+  const { outcome } = await job.run('true');
+  assert.equal(outcome.kind, 'build-failure');
+  assert.deepEqual(await processesOf(account.uid), []);
+});
+
+test('a profile that hangs is named in the job log while it does, and a cancel ends it', async () => {
+  await profile('X=1\nsleep 250\n');
+  const call = job.start('true');
+  let heard = '';
+  const said = eventually('the log names the line', () => heard.includes('get past') && heard, 40_000);
+  call.onError((text) => (heard += text));
+  assert.match(await said, /still busy with your profile after 20 s; .* \S+\/\.bash_profile, line 2 \(sleep\)\.\n/);
+  call.stop();
+  assert.equal((await call.ended).outcome.kind, 'system-failure');
+});
+
+const unread: Record<string, { text: string; file?: string; message: RegExp }> = {
+  'whose BASH_ENV ends the shell': {
+    text: 'export BASH_ENV=~/.env\n',
+    file: 'shopt -q login_shell || exit 0\n',
+    message: /^Bash ended with exit status 0 before the first line of your script\. .*BASH_ENV=\S+\/\.env, a file/,
+  },
+  'that tells Bash not to execute anything': {
+    text: 'set -o noexec; export SHELLOPTS\n',
+    message: /before the script could start/,
+  },
+  'that leaves no bash in PATH': {
+    text: 'export PATH=/nonexistent\n',
+    message: /status 127 before .* no bash in the PATH/,
+  },
+  'with another program called bash': {
+    text: 'mkdir -p ~/bin; ln -sf /bin/true ~/bin/bash; PATH=~/bin:$PATH\n',
+    message: /^Bash ended with exit status 0 before the first line of your script\. Look at your profile\./,
+  },
+  'that removes the script': {
+    text: 'rm -rf ~/.jacamar-ci/scripts\n',
+    message: /^The job's script \(\S+\) is gone or cannot be read; your profile or another job of yours did that\./m,
+  },
+  'that makes the script unreadable': {
+    text: 'find ~/.jacamar-ci/scripts -name "*.bash" -exec chmod 000 {} +\n',
+    message: /^The job's script \(\S+\) is gone or cannot be read/m,
+  },
+};
+
+for (const [title, { text, file, message }] of Object.entries(unread)) {
+  test(`a profile ${title} never makes a job green, and the log says why`, async () => {
+    await profile(text);
+    if (file !== undefined) await writeFile(join(account.home, '.env'), file);
+    const { outcome, stdout, stderr } = await job.run('echo ran');
+    assert.deepEqual(outcome, { kind: 'build-failure', exitCode: 1, text: 'exit status 1' });
+    assert.equal(stdout, '');
+    assert.match(stderr, message);
+  });
+}
+
+test('BASH_ENV of a profile works in scripts', async () => {
+  await profile('export BASH_ENV=~/.env\n');
+  await writeFile(join(account.home, '.env'), 'module() { echo "module $*"; }\nset -u\nexec 3>&1 9>/dev/null\n');
+  const { stdout } = await job.run('module load x');
+  assert.equal(stdout, 'module load x\n');
+});
+
 const harmless: Record<string, string> = {
   'that prints': 'echo noise; echo more >&2',
   'whose last command fails': 'false',
@@ -60,7 +142,9 @@ const harmless: Record<string, string> = {
   'with aliases': 'shopt -s expand_aliases; alias bash=false printf=false exit=true',
   'with traps': "trap 'echo trapped; exit 9' EXIT; trap 'exit 8' ERR",
   'that goes elsewhere': 'cd /; umask 077; export HOME=/nonexistent',
-  'that uses descriptors': 'exec 4>/dev/null 5</dev/null',
+  'that uses descriptors': 'exec 3>/dev/null 4>/dev/null 5</dev/null 9>&1 {x}>/dev/null',
+  'that reads a line': 'read -r line',
+  'that starts an agent': 'setsid sleep 300 >/dev/null 2>&1 & disown',
 };
 
 for (const [title, text] of Object.entries(harmless)) {
@@ -73,6 +157,14 @@ for (const [title, text] of Object.entries(harmless)) {
     assert.equal(bad.outcome.kind === 'build-failure' && bad.outcome.exitCode, 7, JSON.stringify(bad));
   });
 }
+
+test('a logout file that hangs holds no stage for long, not even with an agent around', async () => {
+  await profile('setsid sleep 300 & disown\n');
+  await writeFile(join(account.home, '.bash_logout'), 'sleep 250\n');
+  const { outcome, durationMs } = await job.run('exit 7');
+  assert.equal(outcome.kind === 'build-failure' && outcome.exitCode, 7);
+  assert.ok(durationMs < 20_000, `${durationMs} ms`);
+});
 
 for (const text of ['false', 'exit 1', 'exit 99', 'kill -KILL $$']) {
   test(`a logout file with \`${text}\` does not change the result`, async () => {

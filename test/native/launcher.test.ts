@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { createAccount, type TestAccount } from '../support/accounts.ts';
-import { finished, nativeFile } from './built.ts';
+import { finished, loadBuiltLock, nativeFile } from './built.ts';
 
 type Role = 'jacamar-auth' | 'jacamar' | 'jacamar-admin';
 const roles: readonly Role[] = ['jacamar-auth', 'jacamar', 'jacamar-admin'];
@@ -67,7 +67,15 @@ describe('what the runtime gets', () => {
       PATH: '/none',
       LANG: 'xx',
     },
-    ...{ BASH_ENV: '/none', ENV: '/none', IFS: 'x', CUSTOM_ENVIRONMENT: 'x', XCUSTOM_ENV_A: 'x', PYTHONPATH: '/none' },
+    ...{
+      JACAMAR_OPEN_FILES: '1',
+      BASH_ENV: '/none',
+      ENV: '/none',
+      IFS: 'x',
+      CUSTOM_ENVIRONMENT: 'x',
+      XCUSTOM_ENV_A: 'x',
+      PYTHONPATH: '/none',
+    },
   };
   const contract = {
     ...{
@@ -79,7 +87,11 @@ describe('what the runtime gets', () => {
     ...{ CUSTOM_ENV_A: 'a=b', CUSTOM_ENV_: '', JACAMAR_CI_X: 'x' },
   };
   const personal = { HOME: '/h', USER: 'u', LOGNAME: 'u', SHELL: '/s', TERM: 't', NO_COLOR: '1', COLUMNS: '9' };
-  const fixed = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' };
+  const fixed = {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    LANG: 'C.UTF-8',
+    JACAMAR_OPEN_FILES: String(loadBuiltLock().getLimit('openFiles').soft),
+  };
   const { HOME, USER, LOGNAME, SHELL, TERM, NO_COLOR, COLUMNS } = personal;
   const kept: Record<Role, object> = {
     'jacamar-auth': {},

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { loadBuiltLock } from './built.ts';
+import { addonFile, finished, loadBuiltLock } from './built.ts';
 
 const lock = loadBuiltLock();
 
@@ -78,6 +78,60 @@ describe('orphans', () => {
 
   test('reap takes one pid, never "any child" or a group', () => {
     for (const pid of [-1, 0, 1, -2, 1.5]) assert.throws(() => lock.reap(pid), RangeError);
+  });
+});
+
+describe('a process by descriptor', () => {
+  test('is signalled, closes on exec, and stands for nobody else when it is gone', async () => {
+    const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+    const handle = lock.openProcess(child.pid ?? 0);
+    assert.match(readFileSync(`/proc/self/fdinfo/${handle}`, 'utf8'), /flags:\s+0?2[0-7]{6}[\s\S]*Pid:\s+\d+/);
+    lock.signalProcess(handle, 0);
+    lock.signalProcess(handle, 9);
+    const [, signal] = await once(child, 'exit');
+    assert.equal(signal, 'SIGKILL');
+    assert.throws(() => lock.signalProcess(handle, 9), { code: 'ESRCH', syscall: 'pidfd_send_signal' });
+    assert.throws(() => lock.openProcess(child.pid ?? 0), { code: 'ESRCH', syscall: 'pidfd_open' });
+    closeSync(handle);
+  });
+
+  test('takes a pid, a descriptor and a signal of the right kind only', () => {
+    for (const pid of [-1, 0, 1, 1.5]) assert.throws(() => lock.openProcess(pid), RangeError);
+    for (const signal of [-1, 65]) assert.throws(() => lock.signalProcess(0, signal), RangeError);
+    assert.throws(() => lock.signalProcess(999, 0), { code: 'EBADF' });
+    assert.throws(() => (lock.signalProcess as (process: number) => void)(0), TypeError);
+  });
+});
+
+test('hasChildren counts children that wait to be reaped, and says no when there is none', async () => {
+  const code = `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(addonFile('lock'))}); const lock = m.exports;
+    const { spawn } = require('node:child_process');
+    const before = lock.hasChildren();
+    const child = spawn('true', { stdio: 'ignore' });
+    const meanwhile = lock.hasChildren();
+    child.on('exit', () => console.log(before, meanwhile, lock.hasChildren()));`;
+  assert.equal((await finished(process.execPath, ['-e', code])).stdout, 'false true false\n');
+});
+
+describe('limits', () => {
+  test('are read and lowered and raised up to the hard one, for what is started from then on', () => {
+    for (const resource of ['stack', 'openFiles'] as const) {
+      const { soft, hard } = lock.getLimit(resource);
+      assert.ok(soft > 0n && soft <= hard);
+      lock.setSoftLimit(resource, 8192n);
+      assert.deepEqual(lock.getLimit(resource), { soft: 8192n, hard });
+      lock.setSoftLimit(resource, hard);
+      assert.deepEqual(lock.getLimit(resource), { soft: hard, hard });
+      lock.setSoftLimit(resource, soft);
+    }
+  });
+
+  test('refuse other resources and values', () => {
+    assert.throws(() => lock.getLimit('cpu' as 'stack'), RangeError);
+    assert.throws(() => lock.setSoftLimit('stack', 1 as unknown as bigint), TypeError);
+    for (const value of [-1n, 2n ** 64n]) assert.throws(() => lock.setSoftLimit('stack', value), RangeError);
+    const { hard } = lock.getLimit('openFiles');
+    assert.throws(() => lock.setSoftLimit('openFiles', hard + 1n), { code: 'EINVAL', syscall: 'setrlimit' });
   });
 });
 

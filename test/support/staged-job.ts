@@ -15,6 +15,8 @@ export interface LiveCall {
   pid(): Promise<number>;
   /** What standard output holds so far. */
   output(): string;
+  /** From now on, what comes on standard error. */
+  onError(hear: (text: string) => void): void;
   /** Waits for text on standard output and returns all of it so far. */
   until(text: string): Promise<string>;
   /** Begins the runner's kill sequence: SIGTERM to the group, SIGKILL later. */
@@ -71,18 +73,23 @@ export class StagedJob {
     const stop = new AbortController();
     let started: number | undefined;
     let output = '';
+    let hear = (_: string) => {};
     const ended = this.run(commands, stage, {
       ...parts,
       stop: stop.signal,
       onStart: (pid) => (started = pid),
       onOutput: (stream, chunk) => {
         if (stream === 'stdout') output += chunk.toString('latin1');
+        else hear(chunk.toString('latin1'));
       },
     });
     const call: LiveCall = {
       ended,
       pid: () => eventually('the call starts', () => started),
       output: () => output,
+      onError: (listener) => {
+        hear = listener;
+      },
       until: (text) => eventually(`the job writes "${text}"`, () => output.includes(text) && output),
       stop: () => stop.abort(),
     };

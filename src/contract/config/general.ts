@@ -100,7 +100,7 @@ export const general = table({
     }),
     setStackSize: key('set_stack_size', value.flag, {
       default: false,
-      status: { later: 'limits' },
+      status: 'works',
       description:
         "Raises the stack limit to the hard limit, for systems that reset it when capabilities are used; `LimitSTACK=` in the runner's unit does the same.",
     }),
@@ -141,9 +141,9 @@ export const general = table({
     keepProcesses: key('keep_processes', value.flag, {
       default: false,
       origin: 'ours',
-      status: { later: 'processes that outlive a stage' },
+      status: 'works',
       description:
-        'Leaves alone the processes that a script started and did not end; otherwise they are ended with the stage.',
+        'Leaves alone the processes that a script started and did not end, and names them in the job log; otherwise they are ended with the stage. A cancelled or timed-out stage ends them in any case.',
     }),
   },
 });

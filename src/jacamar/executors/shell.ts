@@ -1,121 +1,162 @@
 // Runs a script in the user's login shell on this host: `bash --login`, which starts `bash <script>`.
 
-import { closeSync } from 'node:fs';
-import { constants, userInfo } from 'node:os';
-import { SYSTEM_PATH, USER_VARIABLES } from '../../contract/environment.ts';
+import { accessSync, closeSync, constants as files } from 'node:fs';
+import { constants } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
-import { loadLock } from '../../contract/lock.ts';
+import { withLargestStack } from '../../contract/limits.ts';
+import { type Lock, loadLock } from '../../contract/lock.ts';
 import { ProcessTree } from '../../contract/process-tree.ts';
 import { tell, writeFully } from '../../contract/program.ts';
-import { openReader, Relay } from '../relay.ts';
-import { type ExitStatus, findProgram, startProgram } from '../subprocess.ts';
+import { AUTH_IS_GONE } from '../channel.ts';
+import { ControlGroup } from '../control-group.ts';
+import {
+  commandsFor,
+  loginOptions,
+  MARKS,
+  type Progress,
+  preamble,
+  readProgress,
+  shellEnvironment,
+} from '../login-shell.ts';
+import { locateInProfile, type TracedShell } from '../profile-trace.ts';
+import { openReader, type Reader, Relay } from '../relay.ts';
+import { jobMark } from '../stragglers.ts';
+import { type ExitStatus, findProgram, type Subprocess, startProgram } from '../subprocess.ts';
 
-/** Descriptor on which the login shell tells how far it came; the script itself does not get it. */
-const STATUS = 3;
 /** How long a login shell may take over its logout files once the script has ended, in milliseconds. */
 const LOGOUT_LIMIT_MS = 10_000;
 /** How long what a stage leaves behind may take to end by itself, in milliseconds. */
 const LEFTOVER_PATIENCE_MS = 2_000;
+/** The same when jacamar-auth was killed: the runner gives up on our output after force_kill_timeout, 10 s. */
+const ABANDONED_PATIENCE_MS = 3_000;
+/** How long a profile may take before the job log says where it is, in milliseconds. */
+const SLOW_PROFILE_MS = 20_000;
+/** For output of processes that are kept: it is passed on no longer than this. */
+const KEPT_OUTPUT = { silenceMs: 500, totalMs: 3_000 } as const;
 
-/** How the login shell and the script in it ended. */
-interface Ending {
-  readonly shell: ExitStatus;
-  readonly started: boolean;
-  /** Absent when the script did not come to its end under this shell's eyes. */
-  readonly scriptCode: number | undefined;
+/** What one run works with. */
+interface Run {
+  readonly script: string;
+  readonly settings: Handoff['settings'];
+  readonly stop: AbortSignal;
+  readonly lock: Lock;
+  readonly group: ControlGroup | undefined;
+  readonly tree: ProcessTree;
+  readonly shell: TracedShell;
+}
+
+/** The login shell at work. */
+interface Started {
+  readonly child: Subprocess;
+  readonly relays: readonly Relay[];
+  readonly progress: Reader;
 }
 
 /** Runs `script`, relays its output, and ends everything it started. */
 export async function runInShell(script: string, handoff: Handoff, stop: AbortSignal): Promise<void> {
+  const run = prepare(script, handoff, stop);
+  try {
+    const started = start(run);
+    await untilScriptEnds(run, started);
+    const isKept = run.settings.keepProcesses && !stop.aborted;
+    await (isKept ? leave(run) : end(run));
+    await Promise.all(started.relays.map((relay) => relay.finish(isKept ? KEPT_OUTPUT : undefined)));
+    if (started.relays.some((relay) => relay.isBroken)) throw unread();
+    const progress = readProgress(await started.progress.finish());
+    await judge(run, progress, await started.child.exited);
+  } finally {
+    run.group?.remove();
+  }
+}
+
+function prepare(script: string, { job, settings, variables }: Handoff, stop: AbortSignal): Run {
   const lock = loadLock();
-  const tree = new ProcessTree(lock);
-  const { settings } = handoff;
-  const bash = settings.shellPath ?? findProgram('bash');
-  const [stdin, stdout, stderr, status] = [lock.pipe(), lock.pipe(), lock.pipe(), lock.pipe()];
-  const child = startProgram({
-    file: bash,
-    argv: loginOptions(handoff.variables),
-    env: shellEnvironment(settings.userBashEnv),
-    stdio: [stdin[0], stdout[1], stderr[1], status[1]],
-  });
+  // What is kept needs no group: it would only lie in the way.
+  const group = settings.keepProcesses ? undefined : ControlGroup.open();
+  const shell = {
+    bash: settings.shellPath ?? findProgram('bash'),
+    options: loginOptions(variables),
+    environment: { ...shellEnvironment(settings.userBashEnv), ...jobMark(job) },
+    preamble: preamble(variables),
+  };
+  return { script, settings, stop, lock, group, tree: new ProcessTree(lock, group), shell };
+}
+
+function start({ script, settings, lock, group, tree, shell }: Run): Started {
+  const [stdin, stdout, stderr, marks] = [lock.pipe(), lock.pipe(), lock.pipe(), lock.pipe()];
+  const spawn = () =>
+    startProgram({
+      file: shell.bash,
+      argv: shell.options,
+      env: shell.environment,
+      stdio: [stdin[0], stdout[1], stderr[1]],
+      extra: { descriptor: marks[1], as: MARKS },
+    });
+  const limited = settings.setStackSize ? () => withLargestStack(lock, spawn) : spawn;
+  const child = group === undefined ? limited() : group.around(limited);
   tree.adopt(child.pid);
-  writeFully(stdin[1], commandFor(script, handoff.variables['JACAMAR_ETC_PROFILE_ONLY'] === 'true'));
+  writeFully(stdin[1], shell.preamble + commandsFor(script));
   closeSync(stdin[1]);
-  const relays = [new Relay(stdout[0], 1), new Relay(stderr[0], 2)];
-  const progress = openReader(status[0]);
-  const onStop = () => void tree.end(settings.killTimeoutMs * 0.9);
+  return { child, relays: [new Relay(stdout[0], 1), new Relay(stderr[0], 2)], progress: openReader(marks[0]) };
+}
+
+/** Or until the runner has stopped us, or nobody reads what we pass on. */
+async function untilScriptEnds(run: Run, { child, relays, progress }: Started): Promise<void> {
+  const { stop, tree } = run;
+  const isOver = new AbortController();
+  const onStop = () => void tree.end(patienceOf(run));
   if (stop.aborted) onStop();
   stop.addEventListener('abort', onStop, { once: true });
+  const watching = tellWhereItHangs(run, progress, AbortSignal.any([stop, isOver.signal]));
   await Promise.race([
     child.exited,
     ...relays.map((relay) => relay.broken),
-    progress.closed.then(() => child.exitedWithin(LOGOUT_LIMIT_MS)),
+    progress.until(/^ended [0-9]/m).then(() => child.exitedWithin(LOGOUT_LIMIT_MS)),
   ]);
-  await endTree(tree, stop.aborted ? settings.killTimeoutMs * 0.9 : LEFTOVER_PATIENCE_MS, stop);
-  await Promise.all(relays.map((relay) => relay.finish()));
-  if (relays.some((relay) => relay.isBroken)) throw unread();
-  const shell = await child.exited;
-  judge(readProgress(await progress.finish(), shell), bash);
+  isOver.abort();
+  await watching;
 }
 
-/** Both variables keep the user's own profile out; one of them still wants the site's (see `commandFor`). */
-function loginOptions(variables: Handoff['variables']): string[] {
-  const isWithoutProfile = USER_VARIABLES.some((name) => variables[name] === 'true');
-  return isWithoutProfile ? ['--login', '--noprofile'] : ['--login'];
-}
-
-/** `env -i` with what a login shell needs; the job's own variables come in the script. */
-function shellEnvironment(extra: readonly string[]): Record<string, string> {
-  const { username, homedir, shell } = userInfo();
-  const given = Object.fromEntries(extra.map((entry) => splitAtEquals(entry)));
-  return {
-    HOME: homedir,
-    USER: username,
-    LOGNAME: username,
-    SHELL: shell ?? '/bin/sh',
-    PATH: SYSTEM_PATH,
-    JACAMAR_CI_SHELL: 'true',
-    ...given,
-  };
-}
-
-function splitAtEquals(entry: string): [string, string] {
-  const end = entry.indexOf('=');
-  return [entry.slice(0, end), entry.slice(end + 1)];
-}
-
-/**
- * What the login shell reads after its profile files. The two marks tell a script that ran from a profile that
- * ended the shell, and keep logout files from changing the result. `builtin` passes over functions that a profile
- * may have defined, the backslash over aliases; a failure within && and || sets off no ERR trap and no errexit.
- */
-function commandFor(script: string, readsSiteProfile: boolean): string {
-  const path = `'${script.replaceAll("'", "'\\''")}'`;
-  const tell = (format: string) => `\\builtin printf '${format}\\n'`;
-  return [
-    ...(readsSiteProfile ? ['. /etc/profile </dev/null'] : []),
-    `${tell('started')} >&${STATUS}`,
-    `\\builtin command bash ${path} </dev/null ${STATUS}>&- && ${tell('ended 0')} >&${STATUS} || ${tell('ended %d')} "$?" >&${STATUS}`,
-    `\\builtin exec ${STATUS}>&-; \\builtin exit`,
-    '',
-  ].join('\n');
-}
-
-function readProgress(marks: string, shell: ExitStatus): Ending {
-  const ended = marks.match(/^ended ([0-9]{1,3})$/m);
-  return { shell, started: /^started$/m.test(marks), scriptCode: ended ? Number(ended[1]) : undefined };
+/** From SIGTERM to SIGKILL; jacamar-auth kills us all when kill_timeout is over, so we are a little quicker. */
+function patienceOf({ stop, settings }: Run): number {
+  if (!stop.aborted) return LEFTOVER_PATIENCE_MS;
+  const patience = settings.killTimeoutMs * 0.9;
+  return stop.reason === AUTH_IS_GONE ? Math.min(patience, ABANDONED_PATIENCE_MS) : patience;
 }
 
 /** Ends what is left and names it in the job log. */
-async function endTree(tree: ProcessTree, patienceMs: number, stop: AbortSignal): Promise<void> {
-  const left = await tree.end(patienceMs);
+async function end(run: Run): Promise<void> {
+  const { tree, stop, settings } = run;
+  const left = await tree.end(patienceOf(run));
   if (left.ended.length > 0 && !stop.aborted) {
     tell(`Ended ${left.ended.length} process(es) that the script left running: ${left.ended.join(', ')}`);
+  }
+  if (left.killed.length > 0 && stop.aborted) {
+    tell(`Killed, since they did not end within ${settings.killTimeoutMs / 1000} s: ${left.killed.join(', ')}`);
   }
   if (left.surviving.length === 0) return;
   const message = `these processes of the job could not be ended: ${left.surviving.join(', ')}`;
   throw new SystemFailure({ code: 'ERR_SURVIVORS', message, publicMessage: message });
+}
+
+/** general.keep_processes */
+async function leave({ tree }: Run): Promise<void> {
+  const left = tree.names();
+  if (left.length > 0) tell(`Left ${left.length} process(es) running: ${left.join(', ')}`);
+}
+
+/** Once, when the script has not begun after a while. */
+async function tellWhereItHangs({ lock, tree, shell }: Run, marks: Reader, stop: AbortSignal): Promise<void> {
+  await delay(SLOW_PROFILE_MS, undefined, { signal: stop }).catch(() => {});
+  const { isStarted, isBegun, bashEnv } = readProgress(marks.soFar());
+  if (stop.aborted || isBegun) return;
+  const waited = `after ${SLOW_PROFILE_MS / 1000} s`;
+  if (isStarted) return tell(`Bash has not begun your script ${waited}.${hintAt(bashEnv)}`);
+  const place = await locateInProfile(shell, { lock, tree, stop });
+  if (place !== undefined)
+    tell(`Your login shell is still busy with your profile ${waited}; it does not get past ${place}.`);
 }
 
 function unread(): SystemFailure {
@@ -123,19 +164,60 @@ function unread(): SystemFailure {
   return new SystemFailure({ code: 'ERR_OUTPUT_CLOSED', message, publicMessage: message });
 }
 
-function judge({ shell, started, scriptCode }: Ending, bash: string): void {
-  if (scriptCode === 0) return;
-  if (scriptCode !== undefined) throw new ScriptFailure(scriptCode, `the script ended with exit status ${scriptCode}`);
+async function judge(
+  run: Run,
+  { isStarted, isBegun, scriptCode, bashEnv }: Progress,
+  shell: ExitStatus,
+): Promise<void> {
+  if (isBegun && scriptCode === 0) return;
+  if (isBegun && scriptCode !== undefined) {
+    throw new ScriptFailure(scriptCode, `the script ended with exit status ${scriptCode}`);
+  }
   if (shell.signal !== undefined) {
     const number = constants.signals[shell.signal];
     throw new ScriptFailure(128 + number, `the shell of the job was ended by ${shell.signal}`);
   }
-  if (started) throw new ScriptFailure(shell.exitCode || 1, 'the shell of the job ended before its script');
-  throw new JobError({
+  if (!isStarted) throw await profileFailed(run, shell);
+  if (!isBegun) throw notBegun(run, scriptCode ?? shell.exitCode ?? 0, bashEnv);
+  throw new ScriptFailure(shell.exitCode || 1, 'the shell of the job ended before its script');
+}
+
+async function profileFailed({ shell, lock, tree, stop }: Run, { exitCode }: ExitStatus): Promise<JobError> {
+  const place = stop.aborted ? undefined : await locateInProfile(shell, { lock, tree, stop });
+  await tree.end(0); // what the profile started the second time
+  const advice =
+    place === undefined
+      ? 'Look at /etc/profile and at ~/.bash_profile, ~/.bash_login or ~/.profile: they'
+      : `Look at ${place}. Profile files`;
+  return new JobError({
     code: 'ERR_PROFILE',
     message:
-      `Your login shell (${bash} --login) ended with exit status ${shell.exitCode} before the script could start. ` +
-      'Look at /etc/profile and at ~/.bash_profile, ~/.bash_login or ~/.profile: they must not call exit or exec, ' +
-      'and must not read standard input.',
+      `Your login shell (${shell.bash} --login) ended with exit status ${exitCode} before the script could start. ` +
+      `${advice} must not call exit or exec, and must not read standard input.`,
   });
+}
+
+/** The profile is through, but Bash did not come to the first line of the script. */
+function notBegun({ script }: Run, code: number, bashEnv: string): JobError {
+  if (!isReadable(script)) {
+    const message = `The job's script (${script}) is gone or cannot be read; your profile or another job of yours did that.`;
+    return new JobError({ code: 'ERR_SCRIPT_GONE', message });
+  }
+  const why = code === 127 ? ' Is there no bash in the PATH that your profile leaves?' : hintAt(bashEnv);
+  const message = `Bash ended with exit status ${code} before the first line of your script.${why}`;
+  return new JobError({ code: 'ERR_PROFILE', message });
+}
+
+function hintAt(bashEnv: string): string {
+  if (bashEnv === '') return ' Look at your profile.';
+  return ` Your profile sets BASH_ENV=${bashEnv}, a file that Bash reads before every script; look there.`;
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, files.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
