@@ -66,13 +66,13 @@ export function commandsFor(script: string): string {
   return [
     mark('started %q', '"${BASH_ENV-}"'),
     `\\builtin command bash ${path} </dev/null && ${mark('ended 0')} || ${mark('ended %d', '"$?"')}`,
-    `\\builtin exec ${MARKS}>&-; \\builtin exit`,
+    '\\builtin exit',
     '',
   ].join('\n');
 }
 
 const BEGUN = Buffer.from(
-  `{ \\builtin printf 'begun\\n' >&${MARKS} || \\builtin :; } 2>/dev/null; \\builtin exec ${MARKS}>&-; `,
+  `{ \\builtin printf 'begun\\n' >&${MARKS} || \\builtin :; } 2>/dev/null; \\exec ${MARKS}>&-; `,
 );
 
 /**

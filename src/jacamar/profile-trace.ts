@@ -44,11 +44,16 @@ const TRACED = /^\++jacamar\|([^|]*)\|([0-9]*)\|(.*)$/gm;
 const LOGOUT_FILE = /bash_logout$/;
 const PROBE = ': jacamar-probe\n';
 
-/**
- * Names the place, such as `/home/alice/.bash_profile, line 3 (exit)`. Undefined when the second shell came
- * through its profile, or was asked to end.
- */
-export async function locateInProfile(shell: TracedShell, means: TraceMeans): Promise<string | undefined> {
+/** What a second look found. */
+export interface Finding {
+  /** Such as `/home/alice/.bash_profile, line 3 (exit)`; absent when the second shell came through its profile. */
+  readonly place?: string;
+  /** It traced nothing, so it is no Bash, or none that works. */
+  readonly isMute: boolean;
+}
+
+/** Has a second look at the profile. */
+export async function locateInProfile(shell: TracedShell, means: TraceMeans): Promise<Finding> {
   const { lock, tree, stop } = means;
   const [stdin, trace] = [lock.pipe(), lock.pipe()];
   const input = new ProbedInput(stdin);
@@ -63,7 +68,8 @@ export async function locateInProfile(shell: TracedShell, means: TraceMeans): Pr
     await tree.endBelow(child.pid);
     tail.close();
   }
-  return stop.aborted ? undefined : placeIn(tail.text);
+  const place = stop.aborted ? undefined : placeIn(tail.text);
+  return { isMute: tail.text === '' && !stop.aborted, ...(place === undefined ? {} : { place }) };
 }
 
 function startTraced({ bash, options, environment }: TracedShell, stdin: number, trace: number): Subprocess {

@@ -231,6 +231,8 @@ test('JACAMAR_NO_BASH_PROFILE keeps every profile out, JACAMAR_ETC_PROFILE_ONLY 
   const asked = 'echo "[${FROM_HOME-}][$(echo "$PATH" | cut -d: -f1)]"';
   const path = execFileSync('env', ['-i', 'bash', '-c', '. /etc/profile; echo "${PATH%%:*}"'], {
     encoding: 'utf8',
+    uid: account.uid,
+    gid: account.gid,
   }).trim();
   const withVariable = async (name?: string) => {
     const environment = name === undefined ? {} : { [`CUSTOM_ENV_${name}`]: 'true' };

@@ -30,15 +30,12 @@ for (const code of [1, 2, 3, 42, 126, 127, 128, 143, 254, 255]) {
 }
 
 test('a shell_path that leads nowhere is a fault of the host, and the log says so', async () => {
-  for (const shell of ['/nonexistent/bash', '/etc', '/etc/hostname']) {
+  for (const shell of ['/nonexistent/bash', '/etc', '/etc/hostname', '/bin/false', '/bin/cat']) {
     const other = await (await world.stages({ options: { general: { shell_path: shell } } })).configured();
     const { outcome, stdout, stderr } = await other.run('echo ran');
     assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
     assert.equal(stdout, '');
-    assert.ok(
-      stderr.startsWith(`${shell} cannot be started on this host, which is no fault of the job (reference `),
-      stderr,
-    );
+    assert.match(stderr, new RegExp(`^${shell} .* on this host, which is no fault of the job \\(reference `, 'm'));
     assert.ok(!existsSync(other.attempt.exitCodeFile));
     await other.cleanup();
   }
@@ -66,7 +63,7 @@ test("a full disk is the host's fault at every stage, is named, and leaves no ex
   await chown(join(disk, 'data'), world.account.uid, world.account.gid);
   const other = await (await world.stages({ options: { general: { data_dir: join(disk, 'data') } } })).configured();
   assert.equal((await other.run('true')).outcome.kind, 'success');
-  const filled = await other.run(`cat /dev/zero > ${disk}/data/fill; true`);
+  const filled = await other.run(`cat /dev/zero > ${disk}/data/fill || true`);
   assert.equal(filled.outcome.kind, 'success', filled.stderr);
   const { outcome, stdout, stderr } = await other.run(`echo ran # ${'x'.repeat(10_000)}`);
   assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });

@@ -97,9 +97,19 @@ function start({ script, settings, lock, group, tree, shell }: Run): Started {
   const limited = settings.setStackSize ? () => withLargestStack(lock, spawn) : spawn;
   const child = group === undefined ? limited() : group.around(limited);
   tree.adopt(child.pid);
-  writeFully(stdin[1], shell.preamble + commandsFor(script));
-  closeSync(stdin[1]);
+  feed(stdin[1], shell.preamble + commandsFor(script));
   return { child, relays: [new Relay(stdout[0], 1), new Relay(stderr[0], 2)], progress: openReader(marks[0]) };
+}
+
+/** A shell that has ended before it read this tells by its exit status what was wrong. */
+function feed(stdin: number, commands: string): void {
+  try {
+    writeFully(stdin, commands);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+  } finally {
+    closeSync(stdin);
+  }
 }
 
 /** Or until the runner has stopped us, or nobody reads what we pass on. */
@@ -154,7 +164,7 @@ async function tellWhereItHangs({ lock, tree, shell }: Run, marks: Reader, stop:
   if (stop.aborted || isBegun) return;
   const waited = `after ${SLOW_PROFILE_MS / 1000} s`;
   if (isStarted) return tell(`Bash has not begun your script ${waited}.${hintAt(bashEnv)}`);
-  const place = await locateInProfile(shell, { lock, tree, stop });
+  const { place } = await locateInProfile(shell, { lock, tree, stop });
   if (place !== undefined)
     tell(`Your login shell is still busy with your profile ${waited}; it does not get past ${place}.`);
 }
@@ -182,9 +192,10 @@ async function judge(
   throw new ScriptFailure(shell.exitCode || 1, 'the shell of the job ended before its script');
 }
 
-async function profileFailed({ shell, lock, tree, stop }: Run, { exitCode }: ExitStatus): Promise<JobError> {
-  const place = stop.aborted ? undefined : await locateInProfile(shell, { lock, tree, stop });
+async function profileFailed({ settings, shell, lock, tree, stop }: Run, status: ExitStatus): Promise<Error> {
+  const { place, isMute } = await locateInProfile(shell, { lock, tree, stop });
   await tree.end(0); // what the profile started the second time
+  if (isMute && settings.shellPath !== undefined) return noBash(shell.bash);
   const advice =
     place === undefined
       ? 'Look at /etc/profile and at ~/.bash_profile, ~/.bash_login or ~/.profile: they'
@@ -192,9 +203,14 @@ async function profileFailed({ shell, lock, tree, stop }: Run, { exitCode }: Exi
   return new JobError({
     code: 'ERR_PROFILE',
     message:
-      `Your login shell (${shell.bash} --login) ended with exit status ${exitCode} before the script could start. ` +
+      `Your login shell (${shell.bash} --login) ended with exit status ${status.exitCode} before the script could start. ` +
       `${advice} must not call exit or exec, and must not read standard input.`,
   });
+}
+
+function noBash(shell: string): SystemFailure {
+  const message = `${shell} (general.shell_path) is no Bash that works on this host, which is no fault of the job`;
+  return new SystemFailure({ code: 'ERR_SHELL', message, publicMessage: message });
 }
 
 /** The profile is through, but Bash did not come to the first line of the script. */
