@@ -11,6 +11,7 @@ import {
   runProgram,
   tell,
 } from '../contract/program.ts';
+import { endOfParent } from '../contract/runner-life.ts';
 import { loadCredentials } from './credentials.ts';
 import { openLogSink } from './log-sink.ts';
 import { openSite, type Site } from './site.ts';
@@ -29,7 +30,8 @@ runProgram(async (argv, environment, stop) => {
   const codes = exitCodesFrom(environment);
   const early = await readCommandLine(program, argv, codes.systemFailure);
   if (early !== undefined || call === undefined) return early ?? codes.systemFailure;
-  const error = await attempt(call, environment, stop, program.opts()['unobfuscated'] === true);
+  const end = AbortSignal.any([stop, endOfParent()]);
+  const error = await attempt(call, environment, end, program.opts()['unobfuscated'] === true);
   return exitCodeFor(error, codes);
 });
 

@@ -34,10 +34,10 @@ const MOST_SLOTS = 10_000;
  * (`limit_build_dir`), else from the runner's own number.
  * @throws {SystemFailure} the lock cannot be had
  */
-export async function claimSlot(handoff: Handoff, lock: Lock): Promise<number> {
+export async function claimSlot(handoff: Handoff, lock: Lock, stop: AbortSignal): Promise<number> {
   const directory = claimsDirectory(handoff);
   const first = handoff.settings.limitBuildDir ? 0 : handoff.job.concurrent;
-  return await underLock(directory, lock, () => {
+  return await underLock({ directory, lock, stop }, () => {
     const slot = ownSlot(directory, handoff, first) ?? lowestFree(directory, first);
     write(directory, slot, claimFor(handoff));
     return slot;
@@ -45,9 +45,9 @@ export async function claimSlot(handoff: Handoff, lock: Lock): Promise<number> {
 }
 
 /** Ends the job's claim; somebody else's is left alone. */
-export async function releaseSlot(handoff: Handoff, slot: number, lock: Lock): Promise<void> {
+export async function releaseSlot(handoff: Handoff, slot: number, lock: Lock, stop: AbortSignal): Promise<void> {
   const directory = claimsDirectory(handoff);
-  await underLock(directory, lock, () => {
+  await underLock({ directory, lock, stop }, () => {
     const claim = read(directory, slot);
     if (claim !== undefined && isOf(claim, handoff)) rmSync(fileOf(directory, slot), { force: true });
   });
@@ -123,20 +123,27 @@ function write(directory: string, slot: number, claim: Claim): void {
   renameSync(temporary, fileOf(directory, slot));
 }
 
-async function underLock<T>(directory: string, lock: Lock, act: () => T): Promise<T> {
+interface Wait {
+  readonly directory: string;
+  readonly lock: Lock;
+  readonly stop: AbortSignal;
+}
+
+async function underLock<T>(wait: Wait, act: () => T): Promise<T> {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const descriptor = openSync(join(directory, 'lock'), flags, 0o600);
+  const descriptor = openSync(join(wait.directory, 'lock'), flags, 0o600);
   try {
-    await waitForLock(descriptor, directory, lock);
+    await waitForLock(descriptor, wait);
     return act();
   } finally {
     closeSync(descriptor);
   }
 }
 
-async function waitForLock(descriptor: number, directory: string, lock: Lock): Promise<void> {
+async function waitForLock(descriptor: number, { directory, lock, stop }: Wait): Promise<void> {
   const deadline = performance.now() + LOCK_WAIT_MS;
   while (!lock.tryLock(descriptor)) {
+    stop.throwIfAborted();
     if (performance.now() > deadline) {
       const message = `the lock of ${directory} could not be had within ${LOCK_WAIT_MS / 1000} s`;
       throw new SystemFailure({ code: 'ERR_LOCK', message, publicMessage: message });

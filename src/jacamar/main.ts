@@ -14,6 +14,7 @@ import {
   runProgram,
   tell,
 } from '../contract/program.ts';
+import { endOfParent } from '../contract/runner-life.ts';
 import { announceConfig, handoffByHand } from './by-hand.ts';
 import { openChannel } from './channel.ts';
 import { runStage, type StageResult } from './stages.ts';
@@ -42,7 +43,8 @@ runProgram(async (argv, environment, stop) => {
   if (early !== undefined || call === undefined) return early ?? 0;
   restoreOpenFiles(environment, loadLock());
   if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(stop);
-  return exitCodeFor(await serveRunner(call, environment, stop), codes);
+  const end = AbortSignal.any([stop, endOfParent()]);
+  return exitCodeFor(await serveRunner(call, environment, end), codes);
 });
 
 const SIGNALS = ['SIGTERM', 'SIGCONT', 'SIGKILL'] as const;

@@ -55,6 +55,7 @@ export interface Finding {
 /** Has a second look at the profile. */
 export async function locateInProfile(shell: TracedShell, means: TraceMeans): Promise<Finding> {
   const { lock, tree, stop } = means;
+  if (stop.aborted) return { isMute: false };
   const [stdin, trace] = [lock.pipe(), lock.pipe()];
   const input = new ProbedInput(stdin);
   const child = startTraced(shell, stdin[0], trace[1]);

@@ -24,9 +24,9 @@ export async function runStage(handoff: Handoff, script: Buffer, stop: AbortSign
 
 const STAGES: Record<Handoff['stage'], typeof runStage> = { config, prepare, run, cleanup };
 
-async function config(handoff: Handoff): Promise<StageResult> {
+async function config(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   openWorkspace(handoff);
-  const slot = await claimSlot(handoff, loadLock());
+  const slot = await claimSlot(handoff, loadLock(), stop);
   makeBuildsDirectory(handoff, slot);
   return { slot };
 }
@@ -53,12 +53,12 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
   return {};
 }
 
-async function cleanup(handoff: Handoff): Promise<StageResult> {
+async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   const { slot, settings } = handoff;
   if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock());
   if (slot === undefined) return {};
   if (!settings.retainLogs) removeScripts(handoff, slot);
-  await releaseSlot(handoff, slot, loadLock());
+  await releaseSlot(handoff, slot, loadLock(), stop);
   return {};
 }
 

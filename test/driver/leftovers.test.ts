@@ -1,8 +1,10 @@
 // What a script leaves running: it can neither hold the stage nor outlive it, and the user learns what was ended.
 
 import assert from 'node:assert/strict';
+import { chmod, copyFile } from 'node:fs/promises';
 import { afterEach, test } from 'node:test';
 import { processesOf } from '../support/accounts.ts';
+import { allProcesses } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -52,4 +54,19 @@ test('an agent that the profile starts for each shell goes with the stage', asyn
   const { outcome, stdout } = await job.run('echo done');
   assert.equal(outcome.kind, 'success');
   assert.equal(stdout, 'done\n');
+});
+
+test('a set-user-id program of the job, which the account may not signal, is ended by jacamar-auth', async () => {
+  const program = world.at('sleeper');
+  await copyFile('/bin/sleep', program);
+  await chmod(program, 0o4755);
+  await chmod(world.directory, 0o711);
+  const { outcome, stderr } = await job.run(`setsid ${program} 307 &`);
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.match(stderr, /^these processes of the job could not be ended: sleeper \(\d+\)/m);
+  const all = await allProcesses();
+  assert.deepEqual(
+    all.filter(({ command }) => command.startsWith(program)),
+    [],
+  );
 });

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createAccount, processesOf, type TestAccount } from '../support/accounts.ts';
 import { addonFile, examplePlan, finished } from './built.ts';
+import { LAUNCH_ORDER, traceLaunch } from './launch-order.ts';
 
 describe('a service account with file capabilities', () => {
   let directory: string;
@@ -88,6 +89,16 @@ describe('a service account with file capabilities', () => {
       "c.launch({ ...plan, file: '/bin/sleep', argv: ['sleep', '600'], stdio: [n, n, n], deathSignal: 9 })";
     await asService(`const n = fs.openSync('/dev/null', 'r+'); ${launch}; process.kill(process.pid, 'SIGKILL');`);
     assert.equal((await processesOf(target.uid)).length, 1);
+  });
+
+  test('the child makes the same system calls in the same order as below root', async () => {
+    const plan = { ...examplePlan, file: '/bin/true', argv: ['true'] };
+    const ids = { uid: target.uid, gid: target.gid, groups: [target.gid] };
+    const code = `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(path.join(directory, 'credentials.node'))});
+      if (m.exports.capabilities().permitted !== '00000000000000c0') throw new Error('no capabilities under strace');
+      m.exports.launch(${JSON.stringify({ ...plan, credentials: ids })})`;
+    const trace = await traceLaunch(node, code, ['-u', service.name]);
+    assert.deepEqual(trace, { before: LAUNCH_ORDER, after: [] });
   });
 
   test('a uid of root is refused here too', async () => {

@@ -7,7 +7,8 @@ import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import type { CredentialsError, LaunchPlan } from '../../src/jacamar-auth/credentials.ts';
 import { createAccount, type TestAccount } from '../support/accounts.ts';
-import { addonFile, ended, examplePlan, finished, loadBuiltCredentials } from './built.ts';
+import { addonFile, ended, examplePlan, loadBuiltCredentials } from './built.ts';
+import { LAUNCH_ORDER, traceLaunch } from './launch-order.ts';
 
 const credentials = loadBuiltCredentials();
 const shell = (script: string): Partial<LaunchPlan> => ({ argv: ['sh', '-c', script] });
@@ -72,37 +73,10 @@ describe('launch as a real account', () => {
   });
 });
 
-// The order is the safety of it: groups while that is still allowed, capabilities after the ids, nothing but
-// the way to the program after the proof.
-const order = [
-  ...['setsid', 'close_range', 'umask', 'setgroups', 'setresgid', 'setresuid', 'capset', 'capget', 'getresuid'],
-  ...['getresgid', 'getgroups', 'setresuid', 'setresuid', 'setresgid', 'setresgid', 'setgroups', 'chdir', 'getppid'],
-];
-
-test('the child makes its system calls in the order that the design fixes', async () => {
+test('the child makes its system calls in the order that the design fixes, and nothing privileged after it', async () => {
   const code = `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(addonFile('credentials'))});
     m.exports.launch(${JSON.stringify({ ...examplePlan, file: '/bin/true', argv: ['true'] })})`;
-  const calls = [...new Set(order), 'execve'].join(',');
-  const trace = await finished('strace', [
-    '-f',
-    '-qq',
-    '-e',
-    'signal=none',
-    '-e',
-    `trace=${calls}`,
-    process.execPath,
-    '-e',
-    code,
-  ]);
-  const child = trace.stderr.match(/^\[pid +(\d+)\] setsid/m)?.[1];
-  const made = trace.stderr
-    .split('\n')
-    .filter((line) => line.startsWith(`[pid ${child}]`) || line.startsWith(`[pid  ${child}]`))
-    .map((line) => /\] (?:<\.\.\. )?(\w+)/.exec(line)?.[1] ?? '');
-  const once = made
-    .slice(0, made.indexOf('execve'))
-    .filter((call, index, all) => call !== 'close_range' || all[index - 1] !== call);
-  assert.deepEqual(once, order);
+  assert.deepEqual(await traceLaunch(process.execPath, code), { before: LAUNCH_ORDER, after: [] });
 });
 
 describe('failures of a launch', () => {

@@ -1,0 +1,20 @@
+// The runner's process is our parent. When it dies, nobody reads the output, reports the result or calls cleanup,
+// and the job's claim on its build directory ends with it: so the stage ends, too.
+
+const LOOK_EVERY_MS = 1_000;
+
+/**
+ * Aborted when our parent has ended. Not by a death signal (prctl(2)): that comes with the end of the thread that
+ * started us, and the runner's threads come and go.
+ */
+export function endOfParent(): AbortSignal {
+  const end = new AbortController();
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    end.abort('the end of the runner');
+  }, LOOK_EVERY_MS);
+  timer.unref();
+  return end.signal;
+}
