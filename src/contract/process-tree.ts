@@ -96,8 +96,9 @@ export class ProcessTree {
       for (const entry of rest) killed.add(describe(entry));
       this.#killAll(rest);
     });
-    const ended = [...new Set([...first.map(describe), ...killed])];
-    return { ended, killed: [...killed], surviving: this.#survivors() };
+    // What the first ones start while they end is no news; all there is, if the first look found nothing.
+    const ended = first.length > 0 ? first.map(describe) : [...killed];
+    return { ended, killed: ended.filter((name) => killed.has(name)), surviving: this.#survivors() };
   }
 
   /**

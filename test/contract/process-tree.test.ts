@@ -40,7 +40,7 @@ for (const [kernel, means] of [
     const deaf = '(setsid bash -c "trap : TERM; echo up; while :; do sleep 0.05; done" &)';
     await started(`setsid sleep 301 & sleep 302 & kill -STOP $!; (sleep 303 &) ; ${deaf}`, tree);
     const { ended, killed, surviving } = await tree.end(300);
-    assert.equal(ended.filter((name) => /^sleep \(\d+\)$/.test(name)).length >= 3, true, ended.join());
+    assert.ok(ended.length >= 4, ended.join());
     assert.ok(killed.some((name) => name.startsWith('bash (')));
     assert.ok(!killed.some((name) => ended.filter((each) => each === name).length !== 1));
     assert.deepEqual(surviving, []);

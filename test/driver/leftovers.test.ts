@@ -56,17 +56,18 @@ test('an agent that the profile starts for each shell goes with the stage', asyn
   assert.equal(stdout, 'done\n');
 });
 
-test('a set-user-id program of the job, which the account may not signal, is ended by jacamar-auth', async () => {
-  const program = world.at('sleeper');
-  await copyFile('/bin/sleep', program);
+test('a process that became root, which the account may not signal, is ended by jacamar-auth', async () => {
+  const program = world.at('become-root');
+  await copyFile('/usr/bin/setpriv', program);
   await chmod(program, 0o4755);
   await chmod(world.directory, 0o711);
-  const { outcome, stderr } = await job.run(`setsid ${program} 307 &`);
+  const { outcome, stderr } = await job.run(
+    `setsid ${program} --reuid 0 --regid 0 --clear-groups sleep 30789 & until pgrep -u 0 -f "^sleep 30789" >/dev/null; do sleep 0.02; done`,
+  );
   assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
-  assert.match(stderr, /^these processes of the job could not be ended: sleeper \(\d+\)/m);
-  const all = await allProcesses();
+  assert.match(stderr, /^these processes of the job could not be ended: sleep \(\d+\)/m);
   assert.deepEqual(
-    all.filter(({ command }) => command.startsWith(program)),
+    (await allProcesses()).filter(({ command }) => command === 'sleep 30789'),
     [],
   );
 });
