@@ -213,7 +213,7 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
   const errand: Errand = {
     downscope: downscopeFor(site, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
-    handoff: encodeHandoff(handoffOf(step, record), script),
+    handoff: encodeHandoff(handoffOf(step, record, account), script),
     output,
     killTimeoutMs: general.killTimeoutMs,
     stop,
@@ -236,8 +236,13 @@ function downscopeFor({ configuration: { auth } }: Site, account: Account): Down
   };
 }
 
-function handoffOf({ site, served: { job }, call, records }: Step, record: JobRecord): HandoffContent {
+function handoffOf(
+  { site, served: { job }, call, records }: Step,
+  record: JobRecord,
+  account: Account,
+): HandoffContent {
   const { general, auth } = site.configuration;
+  const { name, home, shell } = account;
   const { slot } = records;
   return {
     stage: call.stage,
@@ -250,6 +255,7 @@ function handoffOf({ site, served: { job }, call, records }: Step, record: JobRe
       concurrent: record.concurrent,
       timeoutSeconds: job.timeoutSeconds,
     },
+    account: { name, home, shell },
     runnerProcess: identityOf(process.ppid),
     base: baseOf(site, record),
     ...(slot === undefined ? {} : { slot }),
