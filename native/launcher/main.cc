@@ -143,15 +143,17 @@ void check_path(const std::string& path, bool own_too) {
 constexpr std::array<string_view, 8> options{"--configuration", "-u", "--unobfuscated", "-v",
                                              "--version",       "-h", "--help",         "--no-auth"};
 
+/// jacamar-admin takes free text from a terminal, so there only Node's own are refused.
+[[nodiscard]] bool is_ours(string_view argument) {
+  if (role == "jacamar-admin") return !argument.starts_with("--env-file") && !argument.starts_with("--experimental-");
+  const auto name = argument.substr(0, argument.find('='));
+  if (argument.size() <= 1 || !argument.starts_with('-')) return true;
+  return std::find(options.begin(), options.end(), name) != options.end();
+}
+
 void check_arguments(char** arguments) {
   for (; *arguments != nullptr; ++arguments) {
-    const string_view argument = *arguments;
-    const auto name = argument.substr(0, argument.find('='));
-    const bool known = std::find(options.begin(), options.end(), name) != options.end();
-    const bool node = argument.starts_with("--env-file") || argument.starts_with("--experimental-");
-    if (role == "jacamar-admin" ? node : argument.size() > 1 && argument.starts_with('-') && !known) {
-      refuse(std::string(argument), "is no option of this program (--help names them)");
-    }
+    if (!is_ours(*arguments)) refuse(*arguments, "is no option of this program (--help names them)");
   }
 }
 
