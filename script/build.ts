@@ -44,14 +44,26 @@ async function bundlePrograms(): Promise<void> {
   });
 }
 
+/** Node options of the runtime: no debugger by signal, no prototype by assignment. */
+const RUNTIME_OPTIONS = ['--disable-sigusr1', '--disable-proto=throw'];
+
+/** The bundle as a script, and its code cache. */
+function makeCodeCache(program: string): void {
+  const files = ['cjs', 'js', 'cache'].map((ending) => join(OUT, `${program}.${ending}`));
+  const args = [...RUNTIME_OPTIONS, join(ROOT, 'script/make-code-cache.cjs'), ...files];
+  execFileSync(NODE, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
 function makeRuntime(): void {
   const configuration = {
     main: join(ROOT, 'src/runtime/main.cjs'),
     output: join(OUT, 'runtime.blob'),
     disableExperimentalSEAWarning: true,
-    execArgv: ['--disable-sigusr1', '--disable-proto=throw'],
+    execArgv: RUNTIME_OPTIONS,
     execArgvExtension: 'none',
-    assets: Object.fromEntries(PROGRAMS.map((name) => [`${name}.cjs`, join(OUT, `${name}.cjs`)])),
+    assets: Object.fromEntries(
+      PROGRAMS.flatMap((name) => [`${name}.js`, `${name}.cache`]).map((asset) => [asset, join(OUT, asset)]),
+    ),
   };
   const file = join(OUT, 'runtime.json');
   writeFileSync(file, JSON.stringify(configuration));
@@ -68,4 +80,5 @@ function makeRuntime(): void {
 
 mkdirSync(OUT, { recursive: true });
 await bundlePrograms();
+for (const program of PROGRAMS) makeCodeCache(program);
 makeRuntime();

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { SystemFailure } from './errors.ts';
 
 /** Limits of getrlimit(2). */
-export type Resource = 'stack' | 'openFiles';
+type Resource = 'stack' | 'openFiles';
 
 /** Failures are Errors as Node's own, plus the step that failed. */
 export interface Lock {

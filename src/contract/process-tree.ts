@@ -77,6 +77,11 @@ export class ProcessTree {
     });
   }
 
+  /** True when nothing that was started still lives. */
+  get isEmpty(): boolean {
+    return this.#living().length === 0 && !this.#lock.hasChildren();
+  }
+
   /** SIGTERM to all at once, SIGKILL after `patienceMs`, until nothing is left. A second call waits for the first. */
   end(patienceMs: number): Promise<Ended> {
     this.#ending ??= this.#end(patienceMs).finally(() => {

@@ -11,7 +11,7 @@ export interface SigningKey {
   readonly jwk: { kty: 'RSA'; kid: string; e: string; n: string; use: 'sig'; alg: 'RS256' };
 }
 
-type SignatureAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'HS256' | 'none';
+export type SignatureAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'HS256' | 'none';
 
 /** How a token differs from an honest one. */
 export interface SignOptions {

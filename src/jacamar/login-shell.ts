@@ -1,8 +1,7 @@
 // The login shell as text: its options, its environment, the commands it reads on standard input, and the marks
-// by which it tells how far it came. Pure apart from the user database. What stands here decides whether a profile
+// by which it tells how far it came. Pure. What stands here decides whether a profile
 // can fake, break or survive a job.
 
-import { userInfo } from 'node:os';
 import { SYSTEM_PATH, USER_VARIABLES } from '../contract/environment.ts';
 import type { Handoff } from '../contract/handoff.ts';
 
@@ -31,14 +30,13 @@ export function loginOptions(variables: Handoff['variables']): string[] {
 }
 
 /** `env -i` with what a login shell needs; the job's own variables come in the script. */
-export function shellEnvironment(extra: readonly string[]): Record<string, string> {
-  const { username, homedir, shell } = userInfo();
-  const given = Object.fromEntries(extra.map((entry) => splitAtEquals(entry)));
+export function shellEnvironment({ account, settings }: Handoff): Record<string, string> {
+  const given = Object.fromEntries(settings.userBashEnv.map((entry) => splitAtEquals(entry)));
   return {
-    HOME: homedir,
-    USER: username,
-    LOGNAME: username,
-    SHELL: shell ?? '/bin/sh',
+    HOME: account.home,
+    USER: account.name,
+    LOGNAME: account.name,
+    SHELL: account.shell || '/bin/sh',
     PATH: SYSTEM_PATH,
     JACAMAR_CI_SHELL: 'true',
     ...given,

@@ -1,7 +1,7 @@
 // First code of the shared runtime, a single executable application: runs the one program whose launcher
 // started it. Launchers name themselves by argv[0], which nobody else can choose for them.
 'use strict';
-const { getAsset } = require('node:sea');
+const { getAsset, getRawAsset } = require('node:sea');
 const { Script } = require('node:vm');
 
 const PROGRAMS = ['jacamar-auth', 'jacamar', 'jacamar-admin'];
@@ -10,6 +10,10 @@ if (!PROGRAMS.includes(program)) {
   process._rawDebug('jacamar-runtime is started by the executables in bin, not by hand');
   process.reallyExit(2);
 }
-const wrapped = `(function(exports,require,module){${getAsset(`${program}.cjs`, 'utf8')}\n})`;
+// A code cache that does not fit this processor or V8 is rejected, and the source compiled instead.
+const script = new Script(getAsset(`${program}.js`, 'utf8'), {
+  filename: `${program}.js`,
+  cachedData: new Uint8Array(getRawAsset(`${program}.cache`)),
+});
 const module_ = { exports: {} };
-new Script(wrapped, { filename: `${program}.cjs` }).runInThisContext()(module_.exports, require, module_);
+script.runInThisContext()(module_.exports, require, module_);

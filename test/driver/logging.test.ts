@@ -4,13 +4,14 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { allProcesses, treeOf } from '../support/processes.ts';
-import { openWorld } from '../support/world.ts';
+import { type LogLine, openWorld } from '../support/world.ts';
 
+const run = promisify(execFile);
 const world = await openWorld({ accounts: [{}, {}] });
 const { account } = world;
 const [, other = account] = world.accounts;
@@ -61,9 +62,12 @@ const levels: Record<string, readonly string[]> = {
   debug: ['DEBUG', 'INFO'],
 };
 for (const [level, expected] of Object.entries(levels)) {
-  test(`with level "${level}" a plain job logs ${expected.join(' and ') || 'nothing'}`, async () => {
+  test(`with level "${level}" a plain job logs its audit trail and ${expected.join(' and ') || 'nothing'}`, async () => {
     const { log } = await world.play({ options: { auth: { logging: { level } } } });
-    assert.deepEqual([...new Set(log.map((line) => line.level))].toSorted(), expected);
+    const isAudit = ({ msg }: LogLine) => msg === 'authorization decision';
+    const others = log.filter((line) => !isAudit(line)).map((line) => line.level);
+    assert.deepEqual([...new Set(others)].toSorted(), expected);
+    assert.ok(log.filter(isAudit).length >= 3);
   });
 }
 
@@ -90,9 +94,19 @@ test('the log file belongs to root alone', async () => {
   assert.deepEqual([mode & 0o7777, uid], [0o600, 0]);
 });
 
-test('a log that is full does not end a job', async () => {
-  const { verdict, jobLog } = await world.play({ options: { auth: { logging: { location: '/dev/full' } } } });
-  assert.notEqual(verdict, 'build-failure', jobLog);
+test('a file system that is full ends no job; the job log says that the other log is cut short', async () => {
+  const directory = world.at('full');
+  await mkdir(directory, { mode: 0o700 });
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=4k,mode=700', 'none', directory]);
+  world.onClose(() => run('umount', [directory]));
+  await writeFile(`${directory}/other`, Buffer.alloc(4096));
+  const played = await world.play({
+    options: { auth: { logging: { location: `${directory}/log` } } },
+    script: 'echo ran',
+  });
+  assert.equal(played.verdict, 'success', played.jobLog);
+  assert.match(played.jobLog, /^ran$/m);
+  assert.match(played.jobLog, /^The log of this runner cannot be written \(ENOSPC\)\.$/m);
 });
 
 const canary = () => `canary${randomBytes(12).toString('hex')}`;
@@ -155,6 +169,6 @@ async function readableBy(name: string): Promise<string> {
   const script =
     'find "$@" -type f -size -256k -readable -exec cat {} + 2>/dev/null; cat /proc/[0-9]*/environ 2>/dev/null || :';
   const args = ['-u', name, '--', 'bash', '-c', script, 'bash', ...places];
-  const { stdout } = await promisify(execFile)('runuser', args, { maxBuffer: 1 << 28, encoding: 'latin1' });
+  const { stdout } = await run('runuser', args, { maxBuffer: 1 << 28, encoding: 'latin1' });
   return stdout;
 }

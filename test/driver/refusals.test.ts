@@ -193,7 +193,6 @@ const refusals: readonly Refusal[] = [
 // Keys are fetched once, so that a token of an unknown key does not have to wait for its turn.
 const fetched = await world.play();
 assert.equal(fetched.verdict, 'success', fetched.jobLog);
-const homes = new Map<string, boolean>();
 
 for (const { title, wishes, code, reason } of refusals) {
   test(`refuses a job ${title}`, async () => {
@@ -237,7 +236,6 @@ test('a refused job leaves no file in a home that had none', async () => {
   const fresh = await world.addAccount();
   await world.play({ login: fresh.name, options: { auth: { user_blocklist: [fresh.name] } } });
   assert.ok(!existsSync(join(fresh.home, '.jacamar-ci')));
-  homes.clear();
 });
 
 test('with -u the job log has code and reason of a refusal, and a warning that it does', async () => {

@@ -7,14 +7,25 @@ import { finished } from './built.ts';
  * way to the program after the proof.
  */
 export const LAUNCH_ORDER = [
-  ...['setsid', 'close_range', 'umask', 'setgroups', 'setresgid', 'setresuid', 'capset', 'capget', 'getresuid'],
-  ...['getresgid', 'getgroups', 'setresuid', 'setresuid', 'setresgid', 'setresgid', 'setgroups', 'chdir', 'getppid'],
+  ...['setsid', 'close_range', 'umask', 'setgroups', 'setresgid', 'setresuid', 'keyctl', 'capset', 'capget'],
+  ...[
+    'getresuid',
+    'getresgid',
+    'getgroups',
+    'setresuid',
+    'setresuid',
+    'setresgid',
+    'setresgid',
+    'setgroups',
+    'chdir',
+    'getppid',
+  ],
 ];
 
 /** What the child has no reason to call at any time, before or after. */
 const NEVER = [
   ...['setuid', 'setgid', 'setreuid', 'setregid', 'setfsuid', 'setfsgid', 'ptrace', 'mount', 'chroot', 'unshare'],
-  ...['setns', 'clone', 'fork', 'vfork', 'kill', 'socket', 'keyctl'],
+  ...['setns', 'clone', 'fork', 'vfork', 'kill', 'socket'],
 ];
 
 export interface LaunchTrace {

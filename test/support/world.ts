@@ -2,10 +2,12 @@
 // root's own, and a runner that plays jobs or makes single calls. Everything a test may look at afterwards (records,
 // log, the runner's directories) lies in one directory of the world; `close` removes all of it. Needs root.
 
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { appendFile, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
+import { after, beforeEach } from 'node:test';
 import { stringify } from 'smol-toml';
 import { type GitLab, startGitLab } from '../../src/jacamar-admin/gitlab.ts';
 import { createRepository } from '../../src/jacamar-admin/repository.ts';
@@ -49,6 +51,14 @@ export async function openWorld(wishes: WorldWishes = {}): Promise<World> {
   after(() => world.close());
   // Stopped from outside, the test runner's children get a SIGTERM and no hook is called.
   process.once('SIGTERM', () => void world.close().finally(() => process.exit(1)));
+  // Nor is one when a file fails before its first test: Node's test runner ends the process on the spot.
+  let hasTests = false;
+  beforeEach(() => {
+    hasTests = true;
+  });
+  process.prependListener('uncaughtException', () => {
+    if (!hasTests) world.removeAtOnce();
+  });
   await world.furnish(wishes);
   return world;
 }
@@ -61,6 +71,7 @@ export class World {
   #gitlab: GitLab | undefined;
   #installation: Installation | undefined;
   #configurations = 0;
+  #isClosed = false;
 
   constructor(directory: string) {
     this.directory = directory;
@@ -196,11 +207,24 @@ export class World {
 
   /** Safe to call twice. One part that cannot be removed keeps none of the others. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     const failures: unknown[] = [];
     for (let act = this.#closers.pop(); act !== undefined; act = this.#closers.pop()) {
       await act().catch((error) => failures.push(error));
     }
     if (failures.length > 0) throw new AggregateError(failures, 'the world could not be removed whole');
+  }
+
+  /** The last resort of a process that cannot wait any more; does nothing after `close`. */
+  removeAtOnce(): void {
+    if (this.#isClosed) return;
+    for (const { name, uid } of this.accounts) {
+      if (uid > 0) spawnSync('pkill', ['-KILL', '-U', String(uid)]);
+      spawnSync('/usr/sbin/userdel', ['--remove', '--force', name]);
+    }
+    for (const directory of [this.directory, this.#installation?.prefix]) {
+      if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+    }
   }
 }
 

@@ -15,7 +15,9 @@ import { openWorld } from '../support/world.ts';
 const world = await openWorld({ accounts: [{}, {}] });
 const { gitlab, account } = world;
 const [, victim = account] = world.accounts;
+// Everything that is waited for comes first: the world closes when no registered test is left.
 await allowed(world);
+const foreignKey = await generateSigningKey();
 const now = () => Math.floor(Date.now() / 1000);
 
 const withToken = (token: (facts: JobFacts) => string): JobWishes => ({ token });
@@ -97,7 +99,6 @@ for (const [what, kid, code] of kids) {
   });
 }
 
-const foreignKey = await generateSigningKey();
 const extensions: Record<string, unknown> = {
   jku: `${gitlab.url}/evil/keys`,
   x5u: `${gitlab.url}/evil/chain`,
@@ -186,8 +187,8 @@ for (const [what, aud, code] of audiences) {
 
 const DAY = 24 * 3600;
 const times: [string, () => Record<string, unknown>, string | undefined][] = [
-  ['an expiry just within the leeway', () => ({ exp: now() - 25 }), undefined],
-  ['an expiry beyond the leeway', () => ({ exp: now() - 31 }), 'ERR_TOKEN_EXPIRED'],
+  ['an expiry just within the leeway', () => ({ iat: now() - 3600, exp: now() - 25 }), undefined],
+  ['an expiry beyond the leeway', () => ({ iat: now() - 3600, exp: now() - 31 }), 'ERR_TOKEN_EXPIRED'],
   ['an expiry of text', () => ({ exp: '9999999999' }), 'ERR_TOKEN_CLAIM'],
   ['a negative expiry', () => ({ exp: -1 }), 'ERR_TOKEN_EXPIRED'],
   ['an expiry between two seconds', () => ({ exp: now() + 60.5 }), 'ERR_TOKEN_CLAIM'],
@@ -521,7 +522,7 @@ test('verify_job: a server that says no refuses, one that fails at the moment is
 // ---- lifetime: SR-27
 
 test('a token that expired during the job ends prepare and run, and still cleans up by the record', async () => {
-  const token = (facts: JobFacts) => gitlab.tokenFor(facts, { claims: { exp: now() - 27 } });
+  const token = (facts: JobFacts) => gitlab.tokenFor(facts, { claims: { iat: now() - 3600, exp: now() - 27 } });
   const job = await (await world.stages({ token })).configured();
   await eventually('the token expires', async () => {
     const { outcome } = await job.prepare();
@@ -529,14 +530,14 @@ test('a token that expired during the job ends prepare and run, and still cleans
   });
   const { outcome, stdout } = await job.run('id');
   assert.deepEqual([outcome.kind, stdout], ['build-failure', '']);
-  const { log } = { log: await job.log() };
+  const log = await job.log();
   assert.equal(log.findLast(({ msg }) => msg === 'authorization decision')?.details?.['rule'], 'ERR_TOKEN_EXPIRED');
   assert.equal((await job.cleanup()).outcome.kind, 'success');
   assert.deepEqual(await world.recordOf(job.facts.id), [], 'the job never ran, so it is forgotten');
 });
 
 test('with jwt_exp_delay = "0s" an expired token cleans up nothing; more than an hour cannot be configured', async () => {
-  const token = (facts: JobFacts) => gitlab.tokenFor(facts, { claims: { exp: now() - 27 } });
+  const token = (facts: JobFacts) => gitlab.tokenFor(facts, { claims: { iat: now() - 3600, exp: now() - 27 } });
   const job = await (await world.stages({ token, options: { auth: { jwt_exp_delay: '0s' } } })).configured();
   const refusedCleanup = await eventually('cleanup is refused', async () => {
     const record = await job.prepare();

@@ -71,14 +71,15 @@ export async function runInShell(script: string, handoff: Handoff, stop: AbortSi
   }
 }
 
-function prepare(script: string, { job, settings, variables }: Handoff, stop: AbortSignal): Run {
+function prepare(script: string, handoff: Handoff, stop: AbortSignal): Run {
+  const { job, settings, variables } = handoff;
   const lock = loadLock();
   // What is kept needs no group: it would only lie in the way.
   const group = settings.keepProcesses ? undefined : ControlGroup.open();
   const shell = {
     bash: settings.shellPath ?? findProgram('bash'),
     options: loginOptions(variables),
-    environment: { ...shellEnvironment(settings.userBashEnv), ...jobMark(job) },
+    environment: { ...shellEnvironment(handoff), ...jobMark(job) },
     preamble: preamble(variables),
   };
   return { script, settings, stop, lock, group, tree: new ProcessTree(lock, group), shell };
