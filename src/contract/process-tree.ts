@@ -46,6 +46,8 @@ export class ProcessTree {
   /** Children that Node waits for itself. */
   readonly #known = new Set<number>();
   #ending: Promise<Ended> | undefined;
+  /** Until when SIGTERM alone has to do. */
+  #patientUntil = 0;
 
   constructor(lock: TreeLock, group?: Group) {
     this.#lock = lock;
@@ -70,11 +72,15 @@ export class ProcessTree {
 
   /** Kills this process and all below it. What left its parents before that belongs to the whole tree alone. */
   async endBelow(pid: number): Promise<void> {
-    await repeat(KILL_LIMIT_MS, () => {
-      const rest = [...below(allProcesses(), pid)].filter(({ isZombie }) => !isZombie);
-      this.#signalAll(rest, 'SIGKILL');
-      return rest.length > 0;
-    });
+    const deadline = performance.now() + KILL_LIMIT_MS;
+    await repeat(
+      () => deadline,
+      () => {
+        const rest = [...below(allProcesses(), pid)].filter(({ isZombie }) => !isZombie);
+        this.#signalAll(rest, 'SIGKILL');
+        return rest.length > 0;
+      },
+    );
   }
 
   /** True when nothing that was started still lives. */
@@ -90,17 +96,30 @@ export class ProcessTree {
     return this.#ending;
   }
 
+  /** Leaves an end that goes on at most this patience. */
+  hurry(patienceMs: number): void {
+    this.#patientUntil = Math.min(this.#patientUntil, performance.now() + patienceMs);
+  }
+
   async #end(patienceMs: number): Promise<Ended> {
+    this.#patientUntil = performance.now() + patienceMs;
     const first = this.#living();
     this.#signalAll(first, 'SIGTERM');
     // A stopped process acts on SIGTERM only when it goes on.
     this.#signalAll(first, 'SIGCONT');
-    await this.#gone(patienceMs, () => {});
+    await this.#gone(
+      () => this.#patientUntil,
+      () => {},
+    );
+    const killDeadline = performance.now() + KILL_LIMIT_MS;
     const killed = new Set<string>();
-    await this.#gone(KILL_LIMIT_MS, (rest) => {
-      for (const entry of rest) killed.add(describe(entry));
-      this.#killAll(rest);
-    });
+    await this.#gone(
+      () => killDeadline,
+      (rest) => {
+        for (const entry of rest) killed.add(describe(entry));
+        this.#killAll(rest);
+      },
+    );
     // What the first ones start while they end is no news; all there is, if the first look found nothing.
     const ended = first.length > 0 ? first.map(describe) : [...killed];
     return { ended, killed: ended.filter((name) => killed.has(name)), surviving: this.#survivors() };
@@ -110,8 +129,8 @@ export class ProcessTree {
    * Waits until nothing lives, or the time is over; `act` gets whatever still does at each look. A look finds nothing
    * of a child that forked and ended meanwhile, or that /proc hides (hidepid): the kernel knows of it all the same.
    */
-  async #gone(limitMs: number, act: (rest: readonly Entry[]) => void): Promise<void> {
-    await repeat(limitMs, () => {
+  async #gone(deadline: () => number, act: (rest: readonly Entry[]) => void): Promise<void> {
+    await repeat(deadline, () => {
       const rest = this.#living();
       const isLeft = rest.length > 0 || this.#lock.hasChildren();
       if (isLeft) act(rest);
@@ -213,9 +232,8 @@ function describe({ name, pid }: Entry): string {
 }
 
 /** Calls `act` until it says that nothing is left to do, or the time is over. */
-async function repeat(limitMs: number, act: () => boolean): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  while (performance.now() < deadline && act()) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+async function repeat(deadline: () => number, act: () => boolean): Promise<void> {
+  while (performance.now() < deadline() && act()) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
 }
 
 /** `root` and everything below it. */

@@ -1,7 +1,9 @@
-// The runner's process is our parent. When it dies, nobody reads the output, reports the result or calls cleanup,
-// and the job's claim on its build directory ends with it: so the stage ends, too.
+// The runner's process is our parent (that of jacamar: jacamar-auth). When it dies, nobody reads the output, reports
+// the result or calls cleanup, and the job's claim on its build directory ends with it: so the stage ends, too.
 
 const LOOK_EVERY_MS = 1_000;
+/** As early as can be: later it may have ended already. */
+const parent = process.ppid;
 
 /**
  * Aborted when our parent has ended. Not by a death signal (prctl(2)): that comes with the end of the thread that
@@ -9,7 +11,6 @@ const LOOK_EVERY_MS = 1_000;
  */
 export function endOfParent(): AbortSignal {
   const end = new AbortController();
-  const parent = process.ppid;
   const timer = setInterval(() => {
     if (process.ppid === parent) return;
     clearInterval(timer);

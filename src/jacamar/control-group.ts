@@ -2,10 +2,13 @@
 // service manager or an administrator delegated to it. Its members are found and killed by one word to the kernel,
 // however fast they fork. Without such a group the process tree alone does the same work, more slowly.
 
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Group } from '../contract/process-tree.ts';
 
+const REMOVE_ATTEMPTS = 25;
+const REMOVE_AGAIN_MS = 20;
 const NAME = /^jacamar-[0-9]+$/;
 
 /** Made by `open`, filled by `around`, gone after `remove`. */
@@ -64,9 +67,12 @@ export class ControlGroup implements Group {
     }
   }
 
-  /** Safe to call twice. */
-  remove(): void {
-    removeGroups(this.#path);
+  /** Gives members that are about to be gone a moment. Safe to call twice. */
+  async remove(): Promise<void> {
+    for (let attempt = 0; attempt < REMOVE_ATTEMPTS && existsSync(this.#path); attempt++) {
+      removeGroups(this.#path);
+      if (existsSync(this.#path)) await delay(REMOVE_AGAIN_MS);
+    }
   }
 
   #comeBack(): void {

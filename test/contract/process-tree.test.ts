@@ -119,3 +119,11 @@ for (const [kernel, means] of [
     assert.equal(signal, 'SIGTERM', 'it was not the SIGKILL');
   });
 }
+
+test('a long patience can be cut short', async () => {
+  const tree = new ProcessTree(lock);
+  await started('trap : TERM; echo up; while :; do sleep 0.05; done', tree);
+  const ending = tree.end(600_000);
+  tree.hurry(100);
+  assert.equal((await ending).killed.length, 1);
+});

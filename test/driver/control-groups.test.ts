@@ -13,7 +13,7 @@ const world = await openWorld();
 const { account } = world;
 const group = await delegateGroup(account);
 after(() => group.remove());
-const job = await (await world.stages({ options: { general: { kill_timeout: '1s' } } })).configured();
+const job = await (await world.stages({ options: { general: { kill_timeout: '4s' } } })).configured();
 
 afterEach(async () => {
   assert.deepEqual(await processesOf(account.uid), []);

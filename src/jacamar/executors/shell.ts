@@ -9,6 +9,7 @@ import { withLargestStack } from '../../contract/limits.ts';
 import { type Lock, loadLock } from '../../contract/lock.ts';
 import { ProcessTree } from '../../contract/process-tree.ts';
 import { tell, writeFully } from '../../contract/program.ts';
+import { endOfParent } from '../../contract/runner-life.ts';
 import { AUTH_IS_GONE } from '../channel.ts';
 import { ControlGroup } from '../control-group.ts';
 import {
@@ -67,7 +68,7 @@ export async function runInShell(script: string, handoff: Handoff, stop: AbortSi
     const progress = readProgress(await started.progress.finish());
     await judge(run, progress, await started.child.exited);
   } finally {
-    run.group?.remove();
+    await run.group?.remove();
   }
 }
 
@@ -120,6 +121,8 @@ async function untilScriptEnds(run: Run, { child, relays, progress }: Started): 
   const onStop = () => void tree.end(patienceOf(run));
   if (stop.aborted) onStop();
   stop.addEventListener('abort', onStop, { once: true });
+  // Its own death comes as an ordinary SIGTERM sometimes (death signal), and may come while a stop goes on.
+  endOfParent().addEventListener('abort', () => tree.hurry(ABANDONED_PATIENCE_MS), { once: true });
   const watching = tellWhereItHangs(run, progress, AbortSignal.any([stop, isOver.signal]));
   await Promise.race([
     child.exited,
