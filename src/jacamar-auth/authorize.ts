@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { CI_VARIABLE_PREFIX } from '../contract/custom-executor.ts';
-import { AuthorizationError, ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
+import { AuthorizationError, ConfigurationError, JacamarError, JobError, SystemFailure } from '../contract/errors.ts';
 import { type Job, variableValues } from '../contract/job.ts';
 import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
@@ -73,7 +73,7 @@ export async function authorizeAgain(
 
 /**
  * Who may clean up after a job: the account on record, also when the token has expired meanwhile, the account
- * was removed, or (in root mode, where nobody else could have written the record) the server is out of reach.
+ * was removed, or (in root mode, where nobody else could have written the record) the server cannot tell any more.
  */
 export async function authorizeCleanup(
   site: Site,
@@ -86,10 +86,15 @@ export async function authorizeCleanup(
   try {
     requireRecorded(await verifyJobToken(site, served, decision, site.configuration.auth.jwtExpDelayMs), record);
   } catch (error) {
-    if (!(error instanceof SystemFailure) || !recordIsAuthority()) throw error;
+    if (!cannotTell(error) || !recordIsAuthority()) throw error;
     site.log.warn('cleaning up on the strength of the record alone', { reason: error.message });
   }
   return { shell: '/bin/sh', groups: [record.account.gid], ...record.account };
+}
+
+/** The server is out of reach, or has changed its keys while the job ran: that says nothing against the token. */
+function cannotTell(error: unknown): error is JacamarError {
+  return error instanceof SystemFailure || (error instanceof JacamarError && error.code === 'ERR_TOKEN_KEY_UNKNOWN');
 }
 
 /** In root mode only root can have written the record. A service account could have, if it were broken into. */
@@ -188,7 +193,7 @@ async function runAs(site: Site, claims: Claims, current: string): Promise<Pick<
   const { validationScript: path, sha256, validationEnv: environment } = site.configuration.auth.runas;
   const target = targetAccount(site);
   if (path === undefined) return { username: current, dataDir: undefined };
-  const reply = await askRunAs({ path, sha256, environment }, { current, target }, claims, site.credentials);
+  const reply = await askRunAs({ path, sha256, environment }, { current, target }, claims, site);
   site.log.info('RunAs script ended', { current, target, username: reply.username, ...reply.output });
   if (reply.userMessage !== undefined) tell(reply.userMessage.split('\n').map(printable).join('\n'));
   return reply;

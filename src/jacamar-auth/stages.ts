@@ -221,7 +221,7 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
   const errand: Errand = {
     downscope: downscopeFor(step, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
-    handoff: encodeHandoff(handoffOf(step, record), script),
+    handoff: encodeHandoff(handoffOf(step, record, account), script),
     output,
     killTimeoutMs: general.killTimeoutMs,
     stop,
@@ -246,8 +246,13 @@ function downscopeFor({ site, filter }: Step, account: Account): Downscope {
   };
 }
 
-function handoffOf({ site, served: { job }, call, records }: Step, record: JobRecord): HandoffContent {
+function handoffOf(
+  { site, served: { job }, call, records }: Step,
+  record: JobRecord,
+  account: Account,
+): HandoffContent {
   const { general, auth } = site.configuration;
+  const { name, home, shell } = account;
   const { slot } = records;
   return {
     stage: call.stage,
@@ -260,6 +265,7 @@ function handoffOf({ site, served: { job }, call, records }: Step, record: JobRe
       concurrent: record.concurrent,
       timeoutSeconds: job.timeoutSeconds,
     },
+    account: { name, home, shell },
     runnerProcess: identityOf(process.ppid),
     base: baseOf(site, record),
     ...(slot === undefined ? {} : { slot }),
