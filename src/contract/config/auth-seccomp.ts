@@ -66,7 +66,7 @@ export const seccomp = table({
       default: false,
       status: 'works',
       description:
-        'Refuses the `ioctl` commands that type into a terminal: `TIOCSTI`, and `TIOCLINUX`, which pastes into a text console.',
+        'Refuses the `ioctl` commands that type into a terminal: `TIOCSTI`, and `TIOCLINUX`, which pastes on a virtual terminal.',
       history: 'A fixed rule before upstream merge request 351, for `TIOCSTI`.',
     }),
   },
