@@ -18,13 +18,14 @@ struct Call {
   long native;
   long i386;
 };
+constexpr long io_uring_setup = 425;  // everywhere; headers of older systems lack it
 constexpr std::array calls{
     Call{"getppid", SYS_getppid, 64},         Call{"ioctl", SYS_ioctl, 54},
     Call{"setuid", SYS_setuid, 213},          Call{"setgid", SYS_setgid, 214},
     Call{"setreuid", SYS_setreuid, 203},      Call{"setregid", SYS_setregid, 204},
     Call{"setresuid", SYS_setresuid, 208},    Call{"setresgid", SYS_setresgid, 210},
     Call{"setfsuid", SYS_setfsuid, 215},      Call{"setfsgid", SYS_setfsgid, 216},
-    Call{"getpriority", SYS_getpriority, 96}, Call{"io_uring_setup", SYS_io_uring_setup, 425},
+    Call{"getpriority", SYS_getpriority, 96}, Call{"io_uring_setup", io_uring_setup, io_uring_setup},
 };
 
 [[nodiscard]] bool take(std::string_view& text, std::string_view prefix) {

@@ -70,7 +70,7 @@ export function callFilter(
   requireRight(auth, fileName, rights);
   return {
     noNewPrivileges: !seccomp.disableNoNewPrivs,
-    compileFor: (account) => compiler.compile(rulesOf(seccomp, account)),
+    compileFor: (account) => compiled(rulesOf(seccomp, account), fileName, compiler),
   };
 }
 
@@ -128,6 +128,17 @@ function rulesOf(settings: Settings, ids: { readonly uid: number; readonly gid: 
     error: errorOf(settings.errorNumBlockActions),
     logAllowed: logAllowedActions,
   };
+}
+
+/** Too many rules, or a call of ours that the host's libseccomp is too old for. */
+function compiled(rules: FilterRules, fileName: string, compiler: FilterCompiler): Uint8Array {
+  try {
+    return compiler.compile(rules);
+  } catch (cause) {
+    const reason = (cause as Error).message;
+    const message = `auth.seccomp (${fileName}): libseccomp ${compiler.version()} cannot make this filter: ${reason}`;
+    throw new ConfigurationError({ code: 'ERR_CONFIG_SECCOMP', message, cause });
+  }
 }
 
 /** 0, in the addon and for the site, is no error: the process is killed. */

@@ -45,7 +45,7 @@ export function loadFilterCompiler(): FilterCompiler {
     process.dlopen(module, file);
   } catch (cause) {
     const reason = (cause as Error).message;
-    const message = `auth.seccomp needs the library libseccomp, 2.4 or later: ${file} cannot be loaded (${reason})`;
+    const message = `auth.seccomp needs the library libseccomp, 2.5 or later: ${file} cannot be loaded (${reason})`;
     throw new ConfigurationError({ code: 'ERR_CONFIG_SECCOMP', message, cause });
   }
   return module.exports as FilterCompiler;

@@ -160,6 +160,30 @@ describe('a filter under which no job could start', () => {
   });
 });
 
+describe('a filter that this host or this mode cannot have', () => {
+  it('is refused with the reason of libseccomp', () => {
+    const failing = {
+      ...compiler,
+      compile: () => {
+        throw new Error('E2BIG: too much');
+      },
+    };
+    const filter = callFilter(configuration('tty_rules = true'), root, () => failing);
+    assert.throws(
+      () => filter?.compileFor(account),
+      refusal(/^auth\.seccomp \(custom\.toml\): libseccomp 2\.5\.4 cannot make this filter: E2BIG: too much$/),
+    );
+  });
+
+  for (const downscope of ['sudo', 'su'] as const) {
+    it(`is refused with downscope ${downscope}, a set-user-id program that it would stop`, () => {
+      const { auth, fileName } = configuration('tty_rules = true');
+      const changed = { auth: { ...auth, downscope }, fileName };
+      assert.throws(() => callFilter(changed, root, () => compiler), refusal(/needs downscope "setuid" or "none"/));
+    });
+  }
+});
+
 describe('no_new_privs', () => {
   it('is set with a filter unless that is switched off', () => {
     assert.equal(filterOf('tty_rules = true')?.noNewPrivileges, true);

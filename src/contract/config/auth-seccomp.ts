@@ -6,7 +6,7 @@ import * as value from './value.ts';
 
 export const seccomp = table({
   description:
-    "Filter of system calls around `jacamar` and all that it starts for a job (not around `jacamar-auth` and the RunAs script). Needs libseccomp 2.4 or later, and downscope `setuid` or `none`. Without this table, or with one that asks for nothing, there is no filter. With any filter, 32-bit programs (i386, x32) are killed, because their calls have other numbers. It binds the processes of the job on this host, not what a scheduler's daemon, cron or `systemd --user` starts for the account.",
+    "Filter of system calls around `jacamar` and all that it starts for a job (not around `jacamar-auth` and the RunAs script). Needs libseccomp 2.5 or later, and downscope `setuid` or `none`. Without this table, or with one that asks for nothing, there is no filter. With any filter, 32-bit programs (i386, x32) are killed, because their calls have other numbers. It binds the processes of the job on this host, not what a scheduler's daemon, cron or `systemd --user` starts for the account.",
   keys: {
     disabled: key('disabled', value.flag, {
       default: false,
