@@ -41,6 +41,11 @@ export class ProcessTree {
     this.#known.add(pid);
   }
 
+  /** True when nothing that was started still lives. */
+  get isEmpty(): boolean {
+    return this.#living().length === 0;
+  }
+
   /** SIGTERM to all at once, SIGKILL after `patienceMs`, until nothing is left. A second call waits for the first. */
   end(patienceMs: number): Promise<Ended> {
     this.#ending ??= this.#end(patienceMs).finally(() => {

@@ -4,8 +4,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { CI_VARIABLE_PREFIX } from '../contract/custom-executor.ts';
-import { AuthorizationError, ConfigurationError, JacamarError, JobError, SystemFailure } from '../contract/errors.ts';
+import { AuthorizationError, ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
 import { type Job, variableValues } from '../contract/job.ts';
+import { errorDetails } from '../contract/log.ts';
 import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import { type Account, findAccount, lookUp, lookUpGid } from './account.ts';
@@ -60,8 +61,9 @@ export async function authorizeAgain(
   served: ServedJob,
   record: JobRecord,
   decision: Decision,
+  expiryGraceMs = 0,
 ): Promise<Authorization> {
-  const claims = await verifyJobToken(site, served, decision);
+  const claims = await verifyJobToken(site, served, decision, expiryGraceMs);
   requireRecorded(claims, record);
   const username = recordIsAuthority() ? record.account.name : await nameFromScratch(site, served.job, claims);
   const account = await judgeAccount(site, username, decision);
@@ -72,8 +74,9 @@ export async function authorizeAgain(
 }
 
 /**
- * Who may clean up after a job: the account on record, also when the token has expired meanwhile, the account
- * was removed, or (in root mode, where nobody else could have written the record) the server cannot tell any more.
+ * Who may clean up after a job: the account on record. In root mode, where nobody else could have written the
+ * record, it suffices: tokens expire, servers go away, accounts are removed, and none of that may leave a job's
+ * scripts and processes behind. A service account has to show a token, and where it leads.
  */
 export async function authorizeCleanup(
   site: Site,
@@ -83,18 +86,14 @@ export async function authorizeCleanup(
 ): Promise<Account> {
   noteAccount(decision, record.account);
   decision.rule = 'record';
+  const { jwtExpDelayMs } = site.configuration.auth;
+  if (!recordIsAuthority()) return (await authorizeAgain(site, served, record, decision, jwtExpDelayMs)).account;
   try {
-    requireRecorded(await verifyJobToken(site, served, decision, site.configuration.auth.jwtExpDelayMs), record);
+    requireRecorded(await verifyJobToken(site, served, decision, jwtExpDelayMs), record);
   } catch (error) {
-    if (!cannotTell(error) || !recordIsAuthority()) throw error;
-    site.log.warn('cleaning up on the strength of the record alone', { reason: error.message });
+    site.log.warn('cleaning up on the strength of the record alone', errorDetails(error));
   }
   return { shell: '/bin/sh', groups: [record.account.gid], ...record.account };
-}
-
-/** The server is out of reach, or has changed its keys while the job ran: that says nothing against the token. */
-function cannotTell(error: unknown): error is JacamarError {
-  return error instanceof SystemFailure || (error instanceof JacamarError && error.code === 'ERR_TOKEN_KEY_UNKNOWN');
 }
 
 /** In root mode only root can have written the record. A service account could have, if it were broken into. */

@@ -4,6 +4,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { decodeReport, frame, REPORT_LIMIT, type Report, stopWord } from '../contract/handoff.ts';
 import type { Lock } from '../contract/lock.ts';
@@ -57,12 +58,42 @@ export async function runJacamar(errand: Errand, credentials: Credentials, lock:
   errand.onStart(pid);
   const channel = openChannel(ours, errand.handoff);
   const stopForwarding = forwardStop(errand, pid, channel, credentials);
-  const status = await waitForExit(pid, credentials);
-  stopForwarding();
-  const report = decodeReport(await channel.report);
-  if (report === undefined) throw await died(errand, pid, status, credentials, tree);
-  if (report.outcome === 'failed') throw failureFrom(report);
-  return report;
+  try {
+    const status = await waitForExit(pid, credentials);
+    const report = decodeReport(await channel.report(REPORT_PATIENCE_MS));
+    // Whatever the report says: anybody with the account's rights could have written it.
+    const surviving = await endLeftovers(downscope, pid, credentials, tree);
+    if (report === undefined || !fits(report, status)) throw died(errand, status, surviving);
+    if (report.outcome === 'failed') throw failureFrom(report);
+    return report;
+  } finally {
+    stopForwarding();
+  }
+}
+
+/** How long the channel may stay open when jacamar has ended: somebody else may hold a copy of its end. */
+const REPORT_PATIENCE_MS = 2_000;
+
+/** jacamar ends with 0 after a success alone. */
+function fits({ outcome }: Report, status: ExitStatus): boolean {
+  const isSuccess = 'exitCode' in status && status.exitCode === 0;
+  return isSuccess === (outcome === 'succeeded');
+}
+
+/**
+ * What jacamar did not end itself, as when it was killed. Orphans come to us, the next subreaper above it, however
+ * they hide; they are found by their descent, since the number of a group may be another's once its leader is
+ * reaped. A service account may not signal them: the account itself ends its own group, which harms nobody else.
+ * @returns what still lives, as `name (pid)`
+ */
+async function endLeftovers(downscope: Downscope, group: number, credentials: Credentials, tree: ProcessTree) {
+  if (tree.isEmpty) return [];
+  if (!maySignal(downscope)) await signalAsAccount(downscope, 'SIGKILL', group, credentials);
+  return (await tree.end(0)).surviving;
+}
+
+function maySignal({ changesCredentials }: Downscope): boolean {
+  return !changesCredentials || process.geteuid?.() === 0;
 }
 
 type Streams = [number, number, number];
@@ -95,8 +126,8 @@ function start(downscope: Downscope, args: readonly string[], stdio: Streams, cr
 
 /** Our end of the channel. It stays open while jacamar runs: its closing tells jacamar that we are gone. */
 interface Channel {
-  /** All bytes until jacamar closes its end. */
-  readonly report: Promise<Buffer>;
+  /** All bytes until the other end is closed, or the patience in milliseconds is over; closes this end. */
+  report(patience: number): Promise<Buffer>;
   stop(signal: string): void;
 }
 
@@ -113,8 +144,14 @@ function openChannel(descriptor: number, handoff: Buffer): Channel {
   socket.on('error', () => socket.destroy());
   socket.once('end', () => socket.end());
   socket.write(frame(handoff));
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   return {
-    report: new Promise((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks)))),
+    async report(patience) {
+      const timer = setTimeout(() => socket.destroy(), patience);
+      await closed;
+      clearTimeout(timer);
+      return Buffer.concat(chunks);
+    },
     stop: (signal) => void socket.write(stopWord(signal)),
   };
 }
@@ -125,7 +162,9 @@ function forwardStop(errand: Errand, pid: number, channel: Channel, credentials:
   let timer: NodeJS.Timeout | undefined;
   const onStop = () => {
     channel.stop(String(stop.reason));
-    timer = setTimeout(() => void signalSession(errand.downscope, 'SIGKILL', pid, credentials), killTimeoutMs);
+    // What cannot be signalled is told after its end, as surviving.
+    const kill = () => signalSession(errand.downscope, 'SIGKILL', pid, credentials).catch(() => {});
+    timer = setTimeout(kill, killTimeoutMs);
   };
   if (stop.aborted) onStop();
   else stop.addEventListener('abort', onStop, { once: true });
@@ -136,7 +175,7 @@ function forwardStop(errand: Errand, pid: number, channel: Channel, credentials:
 }
 
 /**
- * Signals a jacamar and everything in its session. A service account has no right to signal others (it lacks
+ * Signals a jacamar that lives, or is not reaped yet, and everything in its group. A service account has no right to signal others (it lacks
  * CAP_KILL), so then the account itself does it: by `jacamar signal`, started in the same way as jacamar.
  */
 export async function signalSession(
@@ -154,31 +193,23 @@ export async function signalSession(
   }
 }
 
-async function signalAsAccount(downscope: Downscope, signal: string, pid: number, credentials: Credentials) {
+/** How long the account's own process may take to send a signal: its owner can stop it, but not us. */
+const SIGNAL_LIMIT_MS = 5_000;
+
+async function signalAsAccount(downscope: Downscope, signal: string, group: number, credentials: Credentials) {
   const nothing = openSync('/dev/null', 'r+');
   try {
-    const helper = start(downscope, ['signal', signal, String(pid)], [nothing, nothing, 2], credentials);
-    await waitForExit(helper, credentials);
+    const sender = start(downscope, ['signal', signal, String(group)], [nothing, nothing, 2], credentials);
+    await Promise.race([waitForExit(sender, credentials), delay(SIGNAL_LIMIT_MS, undefined, { ref: false })]);
   } finally {
     closeSync(nothing);
   }
 }
 
-/**
- * jacamar ended without a word: what it had started must not outlive it. What left its session is found all the
- * same, since orphans come to us, the next subreaper above jacamar. (A service account may not signal those.)
- */
-async function died(
-  errand: Errand,
-  pid: number,
-  status: ExitStatus,
-  credentials: Credentials,
-  tree: ProcessTree,
-): Promise<SystemFailure> {
-  await signalSession(errand.downscope, 'SIGKILL', pid, credentials);
-  const { surviving } = await tree.end(0);
+/** jacamar ended without a word, or without one that can be true. */
+function died({ stop }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
   const how = describeExit(status);
-  const ending = errand.stop.aborted ? `was stopped (${errand.stop.reason}) and` : 'unexpectedly';
+  const ending = stop.aborted ? `was stopped (${stop.reason}) and` : 'unexpectedly';
   const rest = surviving.length === 0 ? '' : `; still alive: ${surviving.join(', ')}`;
   return new SystemFailure({
     code: 'ERR_JACAMAR_DIED',
