@@ -207,13 +207,13 @@ async function signalAsAccount(downscope: Downscope, signal: string, group: numb
 }
 
 /** jacamar ended without a word, or without one that can be true. */
-function died({ stop }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
+function died({ stop, downscope }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
   const how = describeExit(status);
   const ending = stop.aborted ? `was stopped (${stop.reason}) and` : 'unexpectedly';
   const rest = surviving.length === 0 ? '' : `; still alive: ${surviving.join(', ')}`;
   return new SystemFailure({
     code: 'ERR_JACAMAR_DIED',
-    message: `jacamar ${ending} ended with ${how}${filterHint(errand.downscope, status)}${rest}`,
+    message: `jacamar ${ending} ended with ${how}${filterHint(downscope, status)}${rest}`,
     publicMessage: `The program that runs the job ${ending} ended with ${how}.`,
   });
 }
