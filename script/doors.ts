@@ -17,6 +17,13 @@ const imported = (name: string) => new RegExp(`(?:from|import\\(|require\\()\\s*
 
 /** For src/. */
 export const TYPESCRIPT_DOORS: readonly Door[] = [
+  {
+    what: 'the privileged program',
+    looksLike: /from '\.\.(?:\/\.\.)?\/jacamar-auth\//,
+    only: ['src/jacamar-auth/', 'src/jacamar-admin/'],
+  },
+  { what: "the user's program", looksLike: /from '\.\.(?:\/\.\.)?\/jacamar\//, only: ['src/jacamar/'] },
+  { what: "the administrator's program", looksLike: /from '\.\.\/jacamar-admin\//, only: ['src/jacamar-admin/'] },
   { what: 'commander', looksLike: imported('commander'), only: ['src/contract/command-line.ts', 'src/jacamar-admin/'] },
   { what: 'jose', looksLike: imported('jose'), only: ['src/jacamar-auth/token.ts'] },
   { what: 'pino', looksLike: imported('pino'), only: ['src/contract/log.ts'] },
@@ -56,7 +63,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
   {
     what: 'loading an addon',
     looksLike: /process\.dlopen|\.node'/,
-    only: ['src/jacamar-auth/credentials.ts', 'src/contract/lock.ts'],
+    only: ['src/jacamar-auth/credentials.ts', 'src/jacamar-auth/filter-compiler.ts', 'src/contract/lock.ts'],
   },
   { what: "the process's environment", looksLike: /process\.env\b/, only: ['src/contract/program.ts'] },
   {
@@ -86,6 +93,12 @@ export const NATIVE_DOORS: readonly Door[] = [
     what: 'a raw system call by the unprivileged',
     looksLike: /\bsyscall\(SYS_(?!pidfd_|set|capset|execve)/,
     only: ['native/credentials/', 'native/launcher/main.cc', 'native/support/'],
+  },
+  { what: 'libseccomp', looksLike: /#include <seccomp\.h>/, only: ['native/seccomp/'] },
+  {
+    what: 'installing a filter of system calls',
+    looksLike: /\bSYS_seccomp\b|PR_SET_SECCOMP|\bseccomp_load\(/,
+    only: ['native/credentials/launch.cc'],
   },
   { what: 'fork', looksLike: /\bv?fork\(|\bclone\(/, only: ['native/credentials/launch.cc'] },
   {

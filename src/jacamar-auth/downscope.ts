@@ -22,6 +22,8 @@ export interface Downscope {
   /** False for downscope "none": ids stay as they are. */
   readonly changesCredentials: boolean;
   readonly noNewPrivileges: boolean;
+  /** Binds jacamar and all that it starts. */
+  readonly seccompFilter?: Uint8Array;
 }
 
 /** One run of jacamar. */
@@ -120,6 +122,7 @@ function start(downscope: Downscope, args: readonly string[], stdio: Streams, cr
       ...(downscope.changesCredentials ? { credentials: account } : {}),
       umask: 0o077,
       noNewPrivileges: downscope.noNewPrivileges,
+      ...(downscope.seccompFilter === undefined ? {} : { seccompFilter: downscope.seccompFilter }),
       deathSignal: constants.signals.SIGTERM,
       newSession: true,
     });
@@ -216,15 +219,22 @@ async function signalAsAccount(downscope: Downscope, signal: string, group: numb
 }
 
 /** jacamar ended without a word, or without one that can be true. */
-function died({ stop }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
+function died({ stop, downscope }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
   const how = describeExit(status);
   const ending = stop.aborted ? `was stopped (${stop.reason}) and` : 'unexpectedly';
   const rest = surviving.length === 0 ? '' : `; still alive: ${surviving.join(', ')}`;
   return new SystemFailure({
     code: 'ERR_JACAMAR_DIED',
-    message: `jacamar ${ending} ended with ${how}${rest}`,
+    message: `jacamar ${ending} ended with ${how}${filterHint(downscope, status)}${rest}`,
     publicMessage: `The program that runs the job ${ending} ended with ${how}.`,
   });
+}
+
+/** A filter that kills also kills jacamar, which runs under it like the job. */
+function filterHint({ seccompFilter }: Downscope, status: ExitStatus): string {
+  const isKilled = 'signal' in status && status.signal === constants.signals.SIGSYS;
+  if (seccompFilter === undefined || !isKilled) return '';
+  return ' (it made a system call that auth.seccomp refuses; the kernel log has its number)';
 }
 
 /** The report comes from the user's own process: it can blame the job or the host, never grant anything. */

@@ -22,9 +22,11 @@ import { tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
+import { type CallFilter, callFilter } from './call-filter.ts';
 import { type Decision, decide } from './decision.ts';
 import { checkDownscope, type Downscope, type Errand, refuseRoot, runJacamar, signalSession } from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
+import { warnOfNoNewPrivileges } from './no-new-privileges.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
 import { createRootDirectory } from './root-directory.ts';
 import { findServer, isSafeTransport } from './server.ts';
@@ -39,15 +41,20 @@ const DEATH_LIMIT_MS = 5_000;
 
 /** Runs the stage that was asked for, to its end. */
 export async function runStage(site: Site, call: StageCall, stop: AbortSignal): Promise<void> {
-  checkDownscope(site.configuration.auth.downscope, site.credentials);
+  const { downscope } = site.configuration.auth;
+  if (call.stage === 'config') warnOfNoNewPrivileges(site.log, downscope);
+  checkDownscope(downscope, site.credentials);
+  const filter = callFilter(site.configuration, site.credentials);
   const served = serve(site);
   const records = new RecordDirectory(site.stateDirectory, served.server.url, served.job.id);
-  await STAGES[call.stage]({ site, served, records, call, stop });
+  await STAGES[call.stage]({ site, filter, served, records, call, stop });
 }
 
 /** What each stage function works with. */
 interface Step {
   readonly site: Site;
+  /** Of system calls, where the site wants one. */
+  readonly filter: CallFilter | undefined;
   readonly served: ServedJob;
   readonly records: RecordDirectory;
   readonly call: StageCall;
@@ -127,11 +134,12 @@ async function cleanup(step: Step): Promise<void> {
  * After a hard stop the runner waits only five minutes for a run call before it starts cleanup, and a killed
  * one leaves nobody to wait for: what still runs of the job is ended here.
  */
-async function endRunning({ site, records }: Step, account: Account): Promise<void> {
+async function endRunning(step: Step, account: Account): Promise<void> {
+  const { site, records } = step;
   const { running } = records;
   if (running === undefined || !mayBeAlive(running)) return;
   site.log.warn('a run stage of this job still lives and is ended', { pid: running.pid });
-  const downscope = downscopeFor(site, account);
+  const downscope = downscopeFor(step, account);
   await signalSession(downscope, 'SIGTERM', running.pid, site.credentials);
   // A stopped one acts on that only when it goes on.
   await signalSession(downscope, 'SIGCONT', running.pid, site.credentials);
@@ -236,7 +244,7 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
   const { site, call, stop, records } = step;
   const { general } = site.configuration;
   const errand: Errand = {
-    downscope: downscopeFor(site, account),
+    downscope: downscopeFor(step, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
     handoff: encodeHandoff(handoffOf(step, record, account), script),
     output,
@@ -254,14 +262,16 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
   return await runJacamar(errand, site.credentials, site.lock);
 }
 
-function downscopeFor({ configuration: { auth } }: Site, account: Account): Downscope {
+function downscopeFor({ site, filter }: Step, account: Account): Downscope {
+  const { auth } = site.configuration;
   const changesCredentials = auth.downscope !== 'none';
   if (changesCredentials) refuseRoot(account);
   return {
     jacamar: jacamarExecutable(auth.jacamarPath),
     account,
     changesCredentials,
-    noNewPrivileges: auth.noNewPrivs,
+    noNewPrivileges: auth.noNewPrivs || filter?.noNewPrivileges === true,
+    ...(filter === undefined ? {} : { seccompFilter: filter.compileFor(account) }),
   };
 }
 
