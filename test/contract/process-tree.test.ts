@@ -8,7 +8,7 @@ import { identityOf } from '../../src/contract/process-identity.ts';
 import { type Group, ProcessTree, signalSurely } from '../../src/contract/process-tree.ts';
 import { loadBuiltLock } from '../native/built.ts';
 import { eventually } from '../support/eventually.ts';
-import { treeOf } from '../support/processes.ts';
+import { signal, treeOf } from '../support/processes.ts';
 
 const lock = loadBuiltLock();
 
@@ -86,7 +86,7 @@ test('a group names members that are not below us, and is killed as a whole', as
   const tree = new ProcessTree(lock, group);
   tree.adopt(child.pid ?? 0);
   assert.deepEqual(tree.names(), [`sleep (${child.pid})`]);
-  process.kill(child.pid ?? 0, 'SIGSTOP');
+  signal(child.pid, 'SIGSTOP');
   assert.deepEqual((await tree.end(1_000)).surviving, []);
   assert.equal(kills, 0, 'what ends by SIGTERM is not killed');
 });

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { after, afterEach, test } from 'node:test';
 import { processesOf } from '../support/accounts.ts';
 import { delegateGroup } from '../support/control-groups.ts';
-import { treeOf } from '../support/processes.ts';
+import { signal, treeOf } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -84,7 +84,7 @@ test('a group that a killed jacamar left is removed by the next stage', async ()
     const call = job.start('echo ready; sleep 300');
     await call.until('ready');
     const [, jacamar] = await treeOf(await call.pid());
-    process.kill(jacamar?.pid ?? 0, 'SIGKILL');
+    signal(jacamar?.pid, 'SIGKILL');
     await call.ended;
     assert.deepEqual(await group.below(), [`jacamar-${jacamar?.pid}`]);
     assert.equal((await job.run('true')).outcome.kind, 'success');

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
 import { afterEach, test } from 'node:test';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
-import { treeOf } from '../support/processes.ts';
+import { signal, treeOf } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -67,7 +67,7 @@ test('a jacamar that its owner has stopped is killed after kill_timeout, with th
   const call = job.start('echo ready; sleep 300');
   await call.until('ready\n');
   const [, jacamar] = await treeOf(await call.pid());
-  process.kill(jacamar?.pid ?? 0, 'SIGSTOP');
+  signal(jacamar?.pid, 'SIGSTOP');
   call.stop();
   const { outcome, durationMs } = await call.ended;
   assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });

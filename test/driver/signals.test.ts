@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseConfigOutput } from '../../src/jacamar-admin/config-output.ts';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
 import { eventually } from '../support/eventually.ts';
-import { treeOf } from '../support/processes.ts';
+import { signal as send, treeOf } from '../support/processes.ts';
 import type { LiveCall } from '../support/staged-job.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -28,7 +28,8 @@ afterEach(async () => {
 
 async function programs(call: LiveCall): Promise<[number, number]> {
   const [auth, jacamar] = await treeOf(await call.pid());
-  return [auth?.pid ?? 0, jacamar?.pid ?? 0];
+  assert.ok(auth && jacamar, 'both programs run');
+  return [auth.pid, jacamar.pid];
 }
 
 async function running(commands = 'sleep 300'): Promise<LiveCall> {
@@ -41,7 +42,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) {
   for (const [index, program] of ['jacamar-auth', 'jacamar'].entries()) {
     test(`${signal} to ${program} alone ends the job with SIGTERM and the stage with a system failure`, async () => {
       const call = await running("trap 'echo got TERM; exit 0' TERM; sleep 300 & wait");
-      process.kill((await programs(call))[index] ?? 0, signal);
+      send((await programs(call))[index], signal);
       const { outcome, stdout } = await call.ended;
       assert.deepEqual(outcome, systemFailure);
       assert.match(stdout, /got TERM\n$/);
@@ -52,10 +53,10 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) {
 test('a second SIGTERM, and a third, take no time away from the job', async () => {
   const call = await running("trap 'echo saving; sleep 1; echo saved; exit 0' TERM; sleep 300 & wait");
   const [auth] = await programs(call);
-  process.kill(auth, 'SIGTERM');
+  send(auth, 'SIGTERM');
   await call.until('saving');
-  process.kill(-auth, 'SIGTERM');
-  process.kill(-auth, 'SIGINT');
+  send(-auth, 'SIGTERM');
+  send(-auth, 'SIGINT');
   const { outcome, stdout } = await call.ended;
   assert.deepEqual(outcome, systemFailure);
   assert.match(stdout, /saved\n$/);
@@ -68,7 +69,7 @@ const meaningless = [
 
 test('signals that mean nothing to the programs change nothing', async () => {
   const call = await running('until [ -e ~/go ]; do sleep 0.05; done; rm ~/go; echo end');
-  for (const pid of await programs(call)) for (const signal of meaningless) process.kill(pid, signal);
+  for (const pid of await programs(call)) for (const signal of meaningless) send(pid, signal);
   await world.writeHome('go', '');
   const { outcome, stdout, stderr } = await call.ended;
   assert.equal(outcome.kind, 'success', stderr);
@@ -80,7 +81,7 @@ for (const signal of ['SIGABRT', 'SIGSEGV', 'SIGTRAP', 'SIGSYS', 'SIGIO', 'SIGKI
   for (const [index, program] of ['jacamar-auth', 'jacamar'].entries()) {
     test(`${signal} to ${program} ends the job and is a system failure`, async () => {
       const call = await running('setsid sleep 301 & sleep 300');
-      process.kill((await programs(call))[index] ?? 0, signal);
+      send((await programs(call))[index], signal);
       assert.equal((await call.ended).outcome.kind, 'system-failure');
       await eventually('nothing lives', async () => (await processesOf(account.uid)).length === 0);
     });
@@ -95,7 +96,7 @@ test("the runner's SIGKILL ends a job deaf to SIGTERM before the runner gives up
   await call.until('ready');
   const pid = await call.pid();
   const killed = performance.now();
-  process.kill(-pid, 'SIGKILL');
+  send(-pid, 'SIGKILL');
   await call.ended;
   assert.ok(performance.now() - killed < 9_000, 'force_kill_timeout is ten seconds');
   assert.deepEqual(await processesOf(account.uid), []);
@@ -106,10 +107,10 @@ test("a SIGKILL of the runner's shortens a stop that goes on", async () => {
   const call = patient.start('trap "echo heard" TERM; echo ready; while :; do sleep 0.1; done');
   await call.until('ready');
   const pid = await call.pid();
-  process.kill(-pid, 'SIGTERM');
+  send(-pid, 'SIGTERM');
   await call.until('heard');
   const killed = performance.now();
-  process.kill(-pid, 'SIGKILL');
+  send(-pid, 'SIGKILL');
   await call.ended;
   assert.ok(performance.now() - killed < 9_000, 'force_kill_timeout is ten seconds');
   assert.deepEqual(await processesOf(account.uid), []);
@@ -117,7 +118,7 @@ test("a SIGKILL of the runner's shortens a stop that goes on", async () => {
 
 test('a jacamar that the user has stopped is killed when kill_timeout is over', async () => {
   const call = await running('setsid sleep 301 & sleep 300');
-  process.kill((await programs(call))[1], 'SIGSTOP');
+  send((await programs(call))[1], 'SIGSTOP');
   call.stop();
   assert.deepEqual((await call.ended).outcome, systemFailure);
 });
@@ -190,7 +191,7 @@ test('a stage that waits for a lock ends by SIGTERM at once', async () => {
   await delay(300);
   stop.abort();
   const { outcome, durationMs } = await ended;
-  process.kill(-(holder.pid ?? 0), 'SIGKILL');
+  send(-(holder.pid ?? 0), 'SIGKILL');
   assert.deepEqual(outcome, systemFailure);
   assert.ok(durationMs < 10_000);
 });
@@ -243,7 +244,7 @@ test('no signal and no variable opens a debugger, a report, a profile or a log o
   const call = other.start('echo ready; until [ -e ~/go ]; do sleep 0.05; done; rm ~/go; echo end');
   await call.until('ready');
   const both = await programs(call);
-  for (const pid of both) for (const signal of meaningless) process.kill(pid, signal);
+  for (const pid of both) for (const signal of meaningless) send(pid, signal);
   await delay(500);
   for (const pid of both) assert.deepEqual(await listeners(pid), []);
   for (const pid of both)

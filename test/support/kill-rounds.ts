@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { processesOf, type TestAccount } from './accounts.ts';
 import { eventually } from './eventually.ts';
 import { filesBelow } from './files.ts';
-import { allProcesses, treeOf } from './processes.ts';
+import { allProcesses, signal, treeOf } from './processes.ts';
 import type { StagedJob } from './staged-job.ts';
 import type { World } from './world.ts';
 
@@ -49,7 +49,7 @@ export async function playKillRounds(world: World, account: TestAccount, plan: K
       round += 1;
       const death = { stage, victim: pick(VICTIMS), afterMs: random() * plan.latestMs };
       const text = `round ${round} of seed ${plan.seed}: ${JSON.stringify(death)}`;
-      await killDuring(job, death);
+      await killDuring(world, job, account, death);
       if (stage === 'config') await startAgain(job, text);
     }
     await check(world, job, account, `up to round ${round} of seed ${plan.seed}`);
@@ -69,42 +69,43 @@ interface Death {
   readonly afterMs: number;
 }
 
-async function killDuring(job: StagedJob, { stage, victim, afterMs }: Death): Promise<void> {
-  let pid: number | undefined;
-  const onStart = (started: number) => {
-    pid = started;
-  };
+/**
+ * The time counts from the start of the driver: before that there is nothing of ours to kill. Whatever else is found
+ * below it, only what is installed for this test or runs as its account is killed.
+ */
+async function killDuring(world: World, job: StagedJob, account: TestAccount, death: Death): Promise<void> {
+  const { promise: start, resolve: onStart } = Promise.withResolvers<number>();
+  const { stage } = death;
   const call = stage === 'run' ? job.run(SCRIPT, 'build_script', { onStart }) : job.attempt.call(stage, { onStart });
-  await Promise.race([call, delay(afterMs)]);
-  const tree = await treeOf(pid ?? 0);
-  const [auth, jacamar, shell] = tree.map((each) => each.pid);
-  for (const target of targets(victim, auth, jacamar, shell)) kill(target);
+  const driver = await start;
+  await Promise.race([call, delay(death.afterMs)]);
+  const { prefix } = world.installation;
+  const ours = (await treeOf(driver)).filter(({ command, uid }) => command.startsWith(prefix) || uid === account.uid);
+  const [auth, jacamar, shell] = ours.map(({ pid }) => pid);
+  // Not there: the call is over.
+  if (auth === driver) for (const target of targets(death.victim, auth, jacamar, shell)) kill(target);
   await call;
 }
 
-function targets(victim: Victim, auth = 0, jacamar = 0, shell = 0): number[] {
-  switch (victim) {
-    case 'jacamar-auth':
-      return [auth];
-    case 'jacamar':
-      return [jacamar];
-    case 'both':
-      return [auth, jacamar];
-    case 'jacamar first':
-      return [jacamar, auth];
-    case 'the group':
-      return [-auth];
-    case 'the shell':
-      return [shell];
-  }
+/** Absent ones are left out. */
+function targets(victim: Victim, auth: number, jacamar?: number, shell?: number): number[] {
+  const all: Record<Victim, readonly (number | undefined)[]> = {
+    'jacamar-auth': [auth],
+    jacamar: [jacamar],
+    both: [auth, jacamar],
+    'jacamar first': [jacamar, auth],
+    'the group': [-auth],
+    'the shell': [shell],
+  };
+  return all[victim].filter((target) => target !== undefined);
 }
 
+/** It may have been quicker. */
 function kill(target: number): void {
-  if (Math.abs(target) < 2) return;
   try {
-    process.kill(target, 'SIGKILL');
-  } catch {
-    // it was quicker
+    signal(target, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

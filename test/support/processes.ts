@@ -21,12 +21,29 @@ export async function allProcesses(): Promise<ProcessView[]> {
   return views.filter((each) => each !== undefined && !/[ZX]/.test(each.state)) as ProcessView[];
 }
 
-/** The process and everything below it, parents before children. */
+/**
+ * The process and everything below it, parents before children.
+ * @throws for 0 and 1: what is below those is the host's, and tests send signals to what they get from here
+ */
 export async function treeOf(root: number): Promise<ProcessView[]> {
+  requireOrdinary(root);
   const all = await allProcesses();
   const below = (pid: number): ProcessView[] =>
     all.filter(({ parent }) => parent === pid).flatMap((each) => [each, ...below(each.pid)]);
   return [...all.filter(({ pid }) => pid === root), ...below(root)];
+}
+
+/**
+ * Signals one process, or with a negative number a process group. A test that has not found its process must fail and
+ * not signal its own group (0), everything (-1) or init.
+ */
+export function signal(pid: number | undefined, name: NodeJS.Signals): void {
+  requireOrdinary(Math.abs(pid ?? 0));
+  process.kill(pid ?? 0, name);
+}
+
+function requireOrdinary(pid: number): void {
+  if (!Number.isSafeInteger(pid) || pid < 2) throw new Error(`${pid} is no process of a test`);
 }
 
 /** Waits until none of these processes lives. */
