@@ -41,6 +41,11 @@ export class ProcessTree {
     this.#known.add(pid);
   }
 
+  /** Everything that lives at this moment. */
+  get pids(): number[] {
+    return this.#living().map(({ pid }) => pid);
+  }
+
   /** SIGTERM to all at once, SIGKILL after `patienceMs`, until nothing is left. A second call waits for the first. */
   end(patienceMs: number): Promise<Ended> {
     this.#ending ??= this.#end(patienceMs).finally(() => {

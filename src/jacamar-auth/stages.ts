@@ -15,7 +15,7 @@ import {
 } from '../contract/custom-executor.ts';
 import { baseDirectory } from '../contract/directories.ts';
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
-import { encodeHandoff, type HandoffContent } from '../contract/handoff.ts';
+import { encodeHandoff, type HandoffContent, repositoryAccess } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
 import { identityOf, mayBeAlive } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
@@ -23,7 +23,15 @@ import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
 import { type Decision, decide } from './decision.ts';
-import { checkDownscope, type Downscope, type Errand, refuseRoot, runJacamar, signalSession } from './downscope.ts';
+import {
+  continueStarter,
+  type Downscope,
+  type Errand,
+  MECHANISMS,
+  refuseRoot,
+  runJacamar,
+  signalSession,
+} from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
 import { createRootDirectory } from './root-directory.ts';
@@ -36,7 +44,8 @@ const LARGEST_SCRIPT = 64 * 1024 * 1024;
 
 /** Runs the stage that was asked for, to its end. */
 export async function runStage(site: Site, call: StageCall, stop: AbortSignal): Promise<void> {
-  checkDownscope(site.configuration.auth.downscope, site.credentials);
+  const { downscope, noNewPrivs } = site.configuration.auth;
+  MECHANISMS[downscope].check({ credentials: site.credentials, noNewPrivileges: noNewPrivs });
   const served = serve(site);
   const records = new RecordDirectory(site.stateDirectory, served.server.url, served.job.id);
   await STAGES[call.stage]({ site, served, records, call, stop });
@@ -119,6 +128,8 @@ async function endRunning({ site, records }: Step, account: Account): Promise<vo
   const deadline = performance.now() + site.configuration.general.killTimeoutMs;
   while (mayBeAlive(running) && performance.now() < deadline) await delay(50);
   if (mayBeAlive(running)) await signalSession(downscope, 'SIGKILL', running.pid, site.credentials);
+  const { starter } = running;
+  if (starter !== undefined && mayBeAlive(starter)) continueStarter(starter.pid, site.credentials);
 }
 
 /** The server is found before anything else is believed of the job. */
@@ -210,30 +221,27 @@ interface Launch {
 async function launch(step: Step, { account, record, output, script }: Launch) {
   const { site, call, stop, records } = step;
   const { general } = site.configuration;
+  const handoff = handoffOf(step, record);
   const errand: Errand = {
     downscope: downscopeFor(site, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
-    handoff: encodeHandoff(handoffOf(step, record), script),
+    handoff: (reportMark) => encodeHandoff(reportMark === undefined ? handoff : { ...handoff, reportMark }, script),
     output,
     killTimeoutMs: general.killTimeoutMs,
     stop,
-    onStart: (pid) => {
+    onStart: (pid, starter) => {
       site.log.debug('jacamar started', { account: account.name, uid: account.uid, pid, runStage: call.runStage });
-      if (call.stage === 'run') records.running = identityOf(pid);
+      if (call.stage !== 'run') return;
+      records.running = { ...identityOf(pid), ...(starter === undefined ? {} : { starter: identityOf(starter) }) };
     },
   };
   return await runJacamar(errand, site.credentials, site.lock);
 }
 
 function downscopeFor({ configuration: { auth } }: Site, account: Account): Downscope {
-  const changesCredentials = auth.downscope !== 'none';
-  if (changesCredentials) refuseRoot(account);
-  return {
-    jacamar: jacamarExecutable(auth.jacamarPath),
-    account,
-    changesCredentials,
-    noNewPrivileges: auth.noNewPrivs,
-  };
+  const mechanism = MECHANISMS[auth.downscope];
+  refuseRoot(account);
+  return { mechanism, jacamar: jacamarExecutable(auth.jacamarPath), account, noNewPrivileges: auth.noNewPrivs };
 }
 
 function handoffOf({ site, served: { job }, call, records }: Step, record: JobRecord): HandoffContent {
@@ -263,6 +271,7 @@ function handoffOf({ site, served: { job }, call, records }: Step, record: JobRe
       ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
     },
     variables: jacamarVariables(site.environment, auth.maxEnvChars),
+    ...repositoryAccess(job, general.unrestrictedCmdLine),
   };
 }
 

@@ -43,6 +43,19 @@ export function openTrustedFile(path: string): number {
   }
 }
 
+/** True for a program that nobody but root can have put there; it need not be readable, as sudo often is not. */
+export function isProgramOfRoot(path: string): boolean {
+  try {
+    const real = realpathSync(path);
+    checkDirectories(dirname(path));
+    checkDirectories(dirname(real));
+    const stats = lstatSync(real);
+    return stats.isFile() && stats.uid === 0 && (stats.mode & WRITABLE_BY_OTHERS) === 0;
+  } catch {
+    return false;
+  }
+}
+
 /** True when only the directory's owner can make entries in it. */
 export function isClosed(directory: string): boolean {
   return (lstatSync(directory).mode & WRITABLE_BY_OTHERS) === 0;

@@ -7,6 +7,7 @@ import { loadLock } from '../contract/lock.ts';
 import { writeFully } from '../contract/program.ts';
 import { claimSlot, releaseSlot } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
+import { openRepositoryAccess, removeRepositoryAccess } from './repository-access.ts';
 import { placeScript } from './script.ts';
 import { makeBuildsDirectory, openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
 
@@ -46,17 +47,30 @@ async function prepare(handoff: Handoff): Promise<StageResult> {
 async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
   openWorkspace(handoff);
   const { runStage: name = '' } = handoff;
-  const path = placeScript(scriptsOf(handoff, requireSlot(handoff)), name, script);
-  await executorByName(handoff.settings.executor)(path, handoff, stop);
+  const slot = requireSlot(handoff);
+  const directory = scriptsOf(handoff, slot);
+  const path = placeScript(directory, name, script);
+  const access = openRepositoryAccess(directory, slot, handoff);
+  try {
+    await executorByName(handoff.settings.executor)(path, withEnvironment(handoff, access.environment), stop);
+  } finally {
+    access.remove();
+  }
   return {};
 }
 
 async function cleanup(handoff: Handoff): Promise<StageResult> {
   const { slot, settings } = handoff;
   if (slot === undefined) return {};
-  if (!settings.retainLogs) removeScripts(handoff, slot);
+  if (settings.retainLogs) removeRepositoryAccess(scriptsOf(handoff, slot));
+  else removeScripts(handoff, slot);
   await releaseSlot(handoff, slot, loadLock());
   return {};
+}
+
+function withEnvironment(handoff: Handoff, more: readonly string[]): Handoff {
+  const { settings } = handoff;
+  return { ...handoff, settings: { ...settings, userBashEnv: [...settings.userBashEnv, ...more] } };
 }
 
 function requireSlot({ slot }: Handoff): number {

@@ -1,0 +1,154 @@
+// Our end of the way to jacamar: one socket pair where we start it ourselves, two pipes where sudo or su stands
+// between. Those may replace what they inherit by pipes of their own (sudo does to log), so nothing but bytes down
+// its standard input and up its standard output gets through for certain.
+
+import { randomBytes } from 'node:crypto';
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { decodeGreeting, frame, GREETING_MARK, type Greeting, REPORT_LIMIT, stopWord } from '../../contract/handoff.ts';
+import { openOutput, type Write } from '../../contract/output.ts';
+import type { Credentials } from '../credentials.ts';
+
+/** It stays open while jacamar runs: its closing tells jacamar that we are gone. */
+export interface Channel {
+  /** What becomes 0, 1 and 2 of the program that is started. */
+  readonly stdio: readonly [number, number, number];
+  /** Sent along in the handoff. */
+  readonly reportMark: string | undefined;
+  /** To be called once the program has been started, or could not be. */
+  closeTheirs(): void;
+  /** What jacamar says of itself; undefined at the end of its output. Without pipes it is not asked. */
+  readonly greeting: Promise<Greeting | undefined>;
+  send(handoff: Buffer): void;
+  stop(signal: string): void;
+  /** The report, as far as there is one; settles when jacamar's end is closed. */
+  readonly report: Promise<Buffer>;
+}
+
+export function openSocketChannel(output: 1 | 2, credentials: Pick<Credentials, 'socketPair'>): Channel {
+  const [ours, theirs] = credentials.socketPair();
+  const socket = new Socket({ fd: ours, readable: true, writable: true, allowHalfOpen: true });
+  // A jacamar that died early leaves a broken pipe; its exit status says more than that.
+  socket.on('error', () => socket.destroy());
+  socket.once('end', () => socket.end());
+  return {
+    stdio: [theirs, output, 2],
+    reportMark: undefined,
+    closeTheirs: () => closeSync(theirs),
+    greeting: Promise.resolve(undefined),
+    ...speak(socket),
+    report: collect(socket),
+  };
+}
+
+function speak(socket: Socket): Pick<Channel, 'send' | 'stop'> {
+  return {
+    send: (handoff) => void socket.write(frame(handoff)),
+    stop: (signal) => void socket.write(stopWord(signal)),
+  };
+}
+
+async function collect(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  socket.on('data', (chunk) => {
+    size += chunk.length;
+    if (size > REPORT_LIMIT) socket.destroy();
+    else chunks.push(chunk);
+  });
+  return new Promise((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks))));
+}
+
+export function openPipedChannel(output: 1 | 2, credentials: Pick<Credentials, 'pipe'>): Channel {
+  const [down, up] = [credentials.pipe(), credentials.pipe()];
+  const input = new Socket({ fd: down[1], readable: false, writable: true });
+  input.on('error', () => input.destroy());
+  const reportMark = `\0${randomBytes(16).toString('hex')} `;
+  const greeting = Promise.withResolvers<Greeting | undefined>();
+  const report = receive(up[0], openOutput(output), reportMark, greeting.resolve).finally(() => input.destroy());
+  return {
+    stdio: [down[0], up[1], 2],
+    reportMark,
+    closeTheirs: () => [down[0], up[1]].forEach((descriptor) => void closeSync(descriptor)),
+    greeting: greeting.promise,
+    ...speak(input),
+    report,
+  };
+}
+
+/** What comes before the greeting and between it and the report is output, passed on as fast as it is read. */
+async function receive(
+  descriptor: number,
+  write: Write,
+  mark: string,
+  greet: (greeting: Greeting | undefined) => void,
+): Promise<Buffer> {
+  const source = new Socket({ fd: descriptor, readable: true, writable: false });
+  source.on('error', () => source.destroy());
+  const parts = new MarkedStream(source);
+  try {
+    await parts.until(GREETING_MARK, write);
+    greet(decodeGreeting(await parts.line()));
+    await parts.until(mark, write);
+    return Buffer.from(await parts.line(), 'latin1');
+  } catch {
+    return Buffer.alloc(0); // our reader went away, or jacamar ended too soon: there is no report
+  } finally {
+    greet(undefined);
+    source.destroy();
+  }
+}
+
+/** A stream in which marks divide output from messages. */
+class MarkedStream {
+  readonly #chunks: AsyncIterator<Buffer>;
+  #rest = Buffer.alloc(0);
+
+  constructor(source: Socket) {
+    this.#chunks = source[Symbol.asyncIterator]();
+  }
+
+  /** Passes everything on that stands before the mark; holds back no more than what may be its beginning. */
+  async until(mark: string, write: Write): Promise<void> {
+    const bytes = Buffer.from(mark, 'latin1');
+    for (;;) {
+      const found = this.#rest.indexOf(bytes);
+      const end = found >= 0 ? found : this.#rest.length - overlap(this.#rest, bytes);
+      if (end > 0) await write(this.#rest.subarray(0, end));
+      this.#rest = this.#rest.subarray(found >= 0 ? end + bytes.length : end);
+      if (found >= 0) return;
+      if (!(await this.#more())) return await this.#endWithout(write);
+    }
+  }
+
+  /** The rest of the line, read as bytes. */
+  async line(): Promise<string> {
+    while (!this.#rest.includes('\n')) {
+      if (this.#rest.length > REPORT_LIMIT || !(await this.#more())) throw new Error('a message without end');
+    }
+    const end = this.#rest.indexOf('\n');
+    const line = this.#rest.toString('latin1', 0, end);
+    this.#rest = this.#rest.subarray(end + 1);
+    return line;
+  }
+
+  async #more(): Promise<boolean> {
+    const { value, done } = await this.#chunks.next();
+    if (done === true) return false;
+    this.#rest = Buffer.concat([this.#rest, value as Buffer]);
+    return true;
+  }
+
+  async #endWithout(write: Write): Promise<never> {
+    if (this.#rest.length > 0) await write(this.#rest);
+    throw new Error('the end before the mark');
+  }
+}
+
+/** How many of the last bytes may be the beginning of the mark. */
+function overlap(bytes: Buffer, mark: Buffer): number {
+  for (let length = Math.min(mark.length - 1, bytes.length); length > 0; length--) {
+    if (bytes.subarray(bytes.length - length).equals(mark.subarray(0, length))) return length;
+  }
+  return 0;
+}
