@@ -62,7 +62,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
   {
     what: 'ending the process',
     looksLike: /process\.(?:exit|reallyExit|abort)\b/,
-    only: ['src/contract/program.ts', 'src/runtime/'],
+    only: ['src/contract/program.ts', 'src/jacamar-auth/main.ts', 'src/runtime/'],
   },
   { what: 'ids of the process', looksLike: /process\.(?:set(?:e?[ug]id|groups)|initgroups)\b/, only: [] },
   { what: 'console', looksLike: /\bconsole\./, only: [] },

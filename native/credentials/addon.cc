@@ -191,6 +191,12 @@ Value open_pipe(const CallbackInfo& info) {
   throw jacamar::system_error(info.Env(), "open a pipe", "pipe2", errno);
 }
 
+/// Output is written by system calls, so nothing waits to be flushed.
+Value exit_at_once(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 1);
+  _exit(jacamar::to_integer<int>(info[0], "code", 0, 255));
+}
+
 Value harden(const CallbackInfo& info) {
   check(info.Env(), jacamar::harden());
   return info.Env().Undefined();
@@ -230,6 +236,7 @@ Object initialize(Env env, Object exports) {
   exports.Set("signal", Napi::Function::New<send_signal>(env, "signal"));
   exports.Set("socketPair", Napi::Function::New<socket_pair>(env, "socketPair"));
   exports.Set("pipe", Napi::Function::New<open_pipe>(env, "pipe"));
+  exports.Set("exit", Napi::Function::New<exit_at_once>(env, "exit"));
   exports.Set("harden", Napi::Function::New<harden>(env, "harden"));
   exports.Set("syslog", Napi::Function::New<write_syslog>(env, "syslog"));
   exports.Set("capabilities", Napi::Function::New<capabilities>(env, "capabilities"));

@@ -18,7 +18,7 @@ namespace jacamar {
 /// In the order in which a launch takes them; then those of the other functions.
 // clang-format off
 enum class Step : std::uint32_t {
-  plan, fork, session, signals, streams, descriptors, core_limit, groups, gid, uid, ambient, capabilities,
+  plan, fork, session, signals, streams, descriptors, core_limit, groups, gid, uid, keyring, ambient, capabilities,
   proof_ids, proof_groups, proof_capabilities, regain_uid, regain_gid, regain_groups,
   directory, privileges, death_signal, parent, program, report, passwd, group_list, group, dump, syslog, last,
 };

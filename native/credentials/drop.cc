@@ -3,6 +3,7 @@
 // wrappers signal every thread it believes to exist, and those were not forked.
 
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -60,6 +61,13 @@ struct CapabilitySets {
   return unless(std::equal(scratch.begin(), end, wanted.groups.begin(), wanted.groups.end()), Step::proof_groups);
 }
 
+/// The session keyring outlives setresuid and exec: a job would find the keys of root, or of the job before.
+/// A new one, as the account. Where the call is missing or forbidden (containers), the job cannot make it either.
+[[nodiscard]] Outcome leave_keyring() noexcept {
+  const bool joined = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0;
+  return unless(joined || errno == ENOSYS || errno == EPERM, Step::keyring, errno);
+}
+
 /// With CAP_SETUID left in any set the way back to root is one call (found in practice with file
 /// capabilities, where changing between two ordinary ids clears nothing). So it is tried.
 [[nodiscard]] Outcome prove_no_return() noexcept {
@@ -94,6 +102,7 @@ Outcome drop(const Credentials& to, std::vector<gid_t>& scratch) noexcept {
   if (syscall(SYS_setgroups, to.groups.size(), to.groups.data()) != 0) return Failure{Step::groups, errno};
   if (syscall(SYS_setresgid, to.gid, to.gid, to.gid) != 0) return Failure{Step::gid, errno};
   if (syscall(SYS_setresuid, to.uid, to.uid, to.uid) != 0) return Failure{Step::uid, errno};
+  if (auto failure = leave_keyring()) return failure;
   if (auto failure = clear_capabilities()) return failure;
   if (auto failure = prove_ids(to)) return failure;
   if (auto failure = prove_groups(to, scratch)) return failure;

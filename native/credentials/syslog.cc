@@ -22,6 +22,7 @@ constexpr std::array<StepText, static_cast<std::size_t>(Step::last)> texts{{
     {"reset signals", "sigaction"}, {"connect standard streams", "dup2"},
     {"close inherited descriptors", "close_range"}, {"restore the core limit", "setrlimit"},
     {"set groups", "setgroups"}, {"set the group id", "setresgid"}, {"set the user id", "setresuid"},
+    {"leave the session keyring", "keyctl"},
     {"clear ambient capabilities", "prctl"}, {"clear capabilities", "capset"},
     {"prove the ids", "getresuid"}, {"prove the groups", "getgroups"}, {"prove the capabilities", "capget"},
     {"prove that root is out of reach", "setresuid"}, {"prove that group 0 is out of reach", "setresgid"},

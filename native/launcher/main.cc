@@ -138,6 +138,25 @@ void check_path(const std::string& path, bool own_too) {
   close(at);
 }
 
+/// Everything that our programs know to begin with a dash. Node reads some options from the arguments of a single
+/// executable application too (--env-file, --experimental-config-file, ...), before any code of ours runs.
+constexpr std::array<string_view, 9> options{"--configuration", "-u",     "--unobfuscated", "-v",     "--version",
+                                             "-h",              "--help", "--no-auth",      "--piped"};
+
+/// jacamar-admin takes free text from a terminal, so there only Node's own are refused.
+[[nodiscard]] bool is_ours(string_view argument) {
+  if (role == "jacamar-admin") return !argument.starts_with("--env-file") && !argument.starts_with("--experimental-");
+  const auto name = argument.substr(0, argument.find('='));
+  if (argument.size() <= 1 || !argument.starts_with('-')) return true;
+  return std::find(options.begin(), options.end(), name) != options.end();
+}
+
+void check_arguments(char** arguments) {
+  for (; *arguments != nullptr; ++arguments) {
+    if (!is_ours(*arguments)) refuse(*arguments, "is no option of this program (--help names them)");
+  }
+}
+
 /// <prefix> of <prefix>/bin/<role>, from the kernel and not from argv[0].
 [[nodiscard]] std::string find_prefix() {
   std::array<char, PATH_MAX> buffer{};
@@ -147,6 +166,14 @@ void check_path(const std::string& path, bool own_too) {
   const std::string tail = "/bin/" + std::string(role);
   if (!self.ends_with(tail)) refuse(self, "must be installed as <prefix>" + tail);
   return self.substr(0, self.size() - tail.size());
+}
+
+/// Capabilities make whoever may execute this file the arbiter of all accounts: the service's group and no one else.
+void check_audience(const std::string& self, const CapabilityWords& words) {
+  struct stat status {};
+  if (stat(self.c_str(), &status) != 0) refuse(self);
+  const bool capable = geteuid() != 0 && (words[0].permitted | words[1].permitted) != 0;
+  if (capable && (status.st_mode & S_IXOTH) != 0) refuse(self, "has capabilities and must not be executable by others");
 }
 
 /// With file capabilities on this launcher the runtime gets exactly these two, by way of the ambient set;
@@ -176,10 +203,12 @@ int main(int argc, char** argv, char** environment) {
   if (argc < 1 || argv[0] == nullptr) refuse("argument list", "must not be empty");
   const auto words = read_capabilities();
   const bool own_too = unprivileged(words);
+  check_arguments(argv + 1);
   const std::string prefix = find_prefix();
   std::string self = prefix + "/bin/" + std::string(role);
   const std::string runtime = prefix + "/libexec/jacamar-runtime";
   check_path(self, own_too);
+  if (role == "jacamar-auth") check_audience(self, words);
   check_path(runtime, own_too);
   check_path(prefix + "/lib/lock.node", own_too);
   if (role != "jacamar") check_path(prefix + "/lib/credentials.node", own_too);

@@ -144,11 +144,12 @@ struct Sabotage {
   long call;
   Step step;
 };
-constexpr std::array<Sabotage, 9> failing_calls{{
+constexpr std::array<Sabotage, 10> failing_calls{{
     {SYS_setsid, Step::session},
     {SYS_setgroups, Step::groups},
     {SYS_setresgid, Step::gid},
     {SYS_setresuid, Step::uid},
+    {SYS_keyctl, Step::keyring},
     {SYS_capset, Step::capabilities},
     {SYS_capget, Step::proof_capabilities},
     {SYS_getresuid, Step::proof_ids},

@@ -33,6 +33,8 @@ const handoffSchema = v.strictObject({
     concurrent: count,
     timeoutSeconds: v.number(),
   }),
+  /** Whom the job runs as, so that jacamar need not ask a name service that may be slow. */
+  account: v.strictObject({ name: v.string(), home: v.string(), shell: v.string() }),
   /** The runner's process: a claim on a build directory lives no longer than it. */
   runnerProcess: v.strictObject({ pid: count, startTime: v.string() }),
   base: v.string(),

@@ -25,6 +25,8 @@ export interface Log {
   warn(message: string, details?: Details): void;
   info(message: string, details?: Details): void;
   debug(message: string, details?: Details): void;
+  /** A line of the audit trail: written whatever level was chosen. */
+  audit(level: 'info' | 'warn', message: string, details: Details): void;
   /** What all later lines are about; a process serves one job, but learns of it only after its first lines. */
   describe(fields: Partial<LogFields>): void;
 }
@@ -35,24 +37,31 @@ export type LogSink = (line: string, level: LogLevel) => void;
 /** A log that drops what is below `level`. */
 export function createLog(level: LogLevel, firstFields: LogFields, sink: LogSink): Log {
   let fields = firstFields;
-  const lines = pino(
-    {
-      level,
-      base: null,
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label.toUpperCase() }) },
-    },
-    { write: (line: string) => sink(line, levelOf(line)) },
-  );
+  const write = (line: string) => sink(line, levelOf(line));
+  const linesFrom = (lowest: LogLevel) =>
+    pino(
+      {
+        level: lowest,
+        base: null,
+        timestamp: () => `,"time":"${new Date().toISOString()}"`,
+        formatters: { level: (label) => ({ level: label.toUpperCase() }) },
+      },
+      { write },
+    );
+  const lines = linesFrom(level);
+  const trail = linesFrom('info');
+  const said = (details: Details | undefined) =>
+    details === undefined ? fields : { ...fields, details: bounded(details) };
   const at =
-    (write: LogLevel) =>
+    (level: LogLevel) =>
     (message: string, details?: Details): void =>
-      lines[write](details === undefined ? fields : { ...fields, details: bounded(details) }, printable(message));
+      lines[level](said(details), printable(message));
   return {
     error: at('error'),
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
+    audit: (level, message, details) => trail[level](said(details), printable(message)),
     describe(more) {
       fields = { ...fields, ...more };
     },
@@ -65,6 +74,7 @@ export const SILENT_LOG: Log = {
   warn() {},
   info() {},
   debug() {},
+  audit() {},
   describe() {},
 };
 

@@ -83,15 +83,23 @@ const ENDING_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 /** Signals with a deadly default that mean nothing to us. SIGUSR1 is dealt with by the runtime's options. */
 const IGNORED_SIGNALS = ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGXFSZ'] as const;
 
+/** What differs between the programs. */
+export interface ProgramParts {
+  /** Gets the details of a crash, which no job log may show. */
+  readonly reportCrash?: (error: unknown) => void;
+  /** Ends the process. Node's own way waits for threads that may hang, as in a question to a dead name server. */
+  readonly exit?: (code: number) => never;
+}
+
 /** A whole program. `stop` is aborted, with the signal's name as reason, when it shall end early. */
 export type Main = (argv: readonly string[], environment: Environment, stop: AbortSignal) => Promise<number>;
 
 /**
  * Starts a program; the only place that ends the process. An exception that nobody caught is a fault of
  * this host (Node's own code 1 would blame the user's script), and after a signal the code is never 0,
- * which the runner would take for success. `reportCrash` gets the details, which no job log may show.
+ * which the runner would take for success.
  */
-export function runProgram(main: Main, reportCrash: (error: unknown) => void = () => {}): void {
+export function runProgram(main: Main, { reportCrash = () => {}, exit = process.exit }: ProgramParts = {}): void {
   const codes = exitCodesFrom(process.env);
   const stop = new AbortController();
   for (const signal of ENDING_SIGNALS) process.on(signal, () => stop.abort(signal));
@@ -99,14 +107,14 @@ export function runProgram(main: Main, reportCrash: (error: unknown) => void = (
   const fail = (error: unknown): never => {
     reportCrash(error);
     tell(`internal error (${error instanceof Error ? error.name : typeof error}); this is a fault of the CI software`);
-    process.exit(codes.systemFailure);
+    return exit(codes.systemFailure);
   };
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   // Counts when nothing is left to wait for and main has not ended; Node's own code would be 0.
   process.exitCode = codes.systemFailure;
   main(process.argv.slice(2), process.env, stop.signal).then(
-    (code) => process.exit(stop.signal.aborted && code === 0 ? codes.systemFailure : code),
+    (code) => exit(stop.signal.aborted && code === 0 ? codes.systemFailure : code),
     fail,
   );
 }

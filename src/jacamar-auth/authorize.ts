@@ -6,6 +6,7 @@ import { userInfo } from 'node:os';
 import { CI_VARIABLE_PREFIX } from '../contract/custom-executor.ts';
 import { AuthorizationError, ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
 import { type Job, variableValues } from '../contract/job.ts';
+import { errorDetails } from '../contract/log.ts';
 import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import { type Account, findAccount, lookUp, lookUpGid } from './account.ts';
@@ -60,8 +61,9 @@ export async function authorizeAgain(
   served: ServedJob,
   record: JobRecord,
   decision: Decision,
+  expiryGraceMs = 0,
 ): Promise<Authorization> {
-  const claims = await verifyJobToken(site, served, decision);
+  const claims = await verifyJobToken(site, served, decision, expiryGraceMs);
   requireRecorded(claims, record);
   const username = recordIsAuthority() ? record.account.name : await nameFromScratch(site, served.job, claims);
   const account = await judgeAccount(site, username, decision);
@@ -72,8 +74,9 @@ export async function authorizeAgain(
 }
 
 /**
- * Who may clean up after a job: the account on record, also when the token has expired meanwhile, the account
- * was removed, or (in root mode, where nobody else could have written the record) the server is out of reach.
+ * Who may clean up after a job: the account on record. In root mode, where nobody else could have written the
+ * record, it suffices: tokens expire, servers go away, accounts are removed, and none of that may leave a job's
+ * scripts and processes behind. A service account has to show a token, and where it leads.
  */
 export async function authorizeCleanup(
   site: Site,
@@ -83,11 +86,12 @@ export async function authorizeCleanup(
 ): Promise<Account> {
   noteAccount(decision, record.account);
   decision.rule = 'record';
+  const { jwtExpDelayMs } = site.configuration.auth;
+  if (!recordIsAuthority()) return (await authorizeAgain(site, served, record, decision, jwtExpDelayMs)).account;
   try {
-    requireRecorded(await verifyJobToken(site, served, decision, site.configuration.auth.jwtExpDelayMs), record);
+    requireRecorded(await verifyJobToken(site, served, decision, jwtExpDelayMs), record);
   } catch (error) {
-    if (!(error instanceof SystemFailure) || !recordIsAuthority()) throw error;
-    site.log.warn('cleaning up on the strength of the record alone', { reason: error.message });
+    site.log.warn('cleaning up on the strength of the record alone', errorDetails(error));
   }
   return { shell: '/bin/sh', groups: [record.account.gid], ...record.account };
 }
@@ -188,7 +192,7 @@ async function runAs(site: Site, claims: Claims, current: string): Promise<Pick<
   const { validationScript: path, sha256, validationEnv: environment } = site.configuration.auth.runas;
   const target = targetAccount(site);
   if (path === undefined) return { username: current, dataDir: undefined };
-  const reply = await askRunAs({ path, sha256, environment }, { current, target }, claims, site.credentials);
+  const reply = await askRunAs({ path, sha256, environment }, { current, target }, claims, site);
   site.log.info('RunAs script ended', { current, target, username: reply.username, ...reply.output });
   if (reply.userMessage !== undefined) tell(reply.userMessage.split('\n').map(printable).join('\n'));
   return reply;

@@ -69,6 +69,8 @@ export interface Credentials {
   socketPair(): [number, number];
   /** Read end, write end, close-on-exec. */
   pipe(): [number, number];
+  /** _exit(2): at once, whatever other threads are waiting for. */
+  exit(code: number): never;
   /** Undumpable, no core file, umask 077, cwd /, no ambient capabilities. Call first, once. */
   harden(): void;
   /** One line to the local syslog, facility daemon; `priority` 0 (emergency) to 7 (debug). Throws if it is lost. */

@@ -44,11 +44,11 @@ export async function decide<T>(
   const decision: Decision = { job: job.id, stage, project: job.projectPath, user_id: job.userId?.toString() };
   try {
     const made = await make(decision);
-    log.info('authorization decision', { result: 'allowed', ...decision });
+    log.audit('info', 'authorization decision', { result: 'allowed', ...decision });
     return made;
   } catch (error) {
     if (error instanceof JacamarError && error.fault !== 'site') {
-      log.warn('authorization decision', { result: 'refused', ...decision, rule: error.code });
+      log.audit('warn', 'authorization decision', { result: 'refused', ...decision, rule: error.code });
     }
     throw error;
   }

@@ -64,12 +64,49 @@ export async function runJacamar(errand: Errand, credentials: Credentials, lock:
   errand.onStart(jacamar, launched === jacamar ? undefined : launched);
   channel.send(errand.handoff(channel.reportMark));
   const stopForwarding = forwardStop(running);
-  const status = await waitForExit(launched, credentials);
-  stopForwarding();
-  const report = decodeReport(await channel.report);
-  if (report === undefined) throw await died(running, status, tree);
-  if (report.outcome === 'failed') throw failureFrom(report);
-  return report;
+  try {
+    const status = await waitForExit(launched, credentials);
+    const report = decodeReport(await channel.report(REPORT_PATIENCE_MS));
+    // Whatever the report says: anybody with the account's rights could have written it.
+    const surviving = await endLeftovers(errand.downscope, credentials, tree);
+    if (report === undefined || !fits(report, status)) throw died(errand, status, surviving);
+    if (report.outcome === 'failed') throw failureFrom(report);
+    return report;
+  } finally {
+    stopForwarding();
+  }
+}
+
+/** How long the channel may stay open when jacamar has ended: somebody else may hold a copy of its end. */
+const REPORT_PATIENCE_MS = 2_000;
+
+/** jacamar ends with 0 after a success alone. */
+function fits({ outcome }: Report, status: ExitStatus): boolean {
+  const isSuccess = 'exitCode' in status && status.exitCode === 0;
+  return isSuccess === (outcome === 'succeeded');
+}
+
+/** More than one round, since a process may have started another while the first was on its way. */
+const KILL_ROUNDS = 5;
+
+/**
+ * What jacamar did not end itself, as when it was killed. Orphans come to us, the next subreaper above it, however
+ * they hide; they are found by their descent, since the number of a group may be another's once its leader is
+ * reaped. A service account may not signal them: the account itself does.
+ * @returns what still lives, as `name (pid)`
+ */
+async function endLeftovers(downscope: Downscope, credentials: Credentials, tree: ProcessTree) {
+  for (let round = 0, left = tree.pids; round < KILL_ROUNDS && left.length > 0; round++, left = tree.pids) {
+    if (maySignal(downscope)) return (await tree.end(0)).surviving;
+    await signalAsAccount(downscope, 'SIGKILL', left, credentials);
+  }
+  return tree.pids.length === 0 ? [] : (await tree.end(0)).surviving;
+}
+
+/** The rights of root, or none needed. */
+function maySignal({ account }: Downscope): boolean {
+  const ours = process.geteuid?.();
+  return ours === 0 || ours === account.uid;
 }
 
 async function begin(errand: Errand, credentials: Credentials): Promise<Running> {
@@ -115,7 +152,8 @@ function forwardStop(running: Running): () => void {
   let timer: NodeJS.Timeout | undefined;
   const onStop = () => {
     running.channel.stop(String(stop.reason));
-    timer = setTimeout(() => void kill(running), killTimeoutMs);
+    // What cannot be signalled is told after its end, as surviving.
+    timer = setTimeout(() => void kill(running).catch(() => {}), killTimeoutMs);
   };
   if (stop.aborted) onStop();
   else stop.addEventListener('abort', onStop, { once: true });
@@ -136,7 +174,7 @@ export function continueStarter(pid: number, credentials: Credentials): void {
 }
 
 /**
- * Signals a jacamar and everything in its session. A service account has no right to signal others (it lacks
+ * Signals a jacamar that lives, or is not reaped yet, and everything in its group. A service account has no right to signal others (it lacks
  * CAP_KILL), so then the account itself does it: by `jacamar signal`, started in the same way as jacamar. So it
  * does where jacamar's number is only what jacamar said: with root's rights that could be anybody's.
  */
@@ -162,6 +200,9 @@ function signalIfAllowed(pid: number, signal: 'SIGTERM' | 'SIGKILL' | 'SIGCONT',
   return true;
 }
 
+/** How long the account's own process may take to send a signal: its owner can stop it, but not us. */
+const SIGNAL_LIMIT_MS = 5_000;
+
 async function signalAsAccount(
   downscope: Downscope,
   signal: string,
@@ -171,40 +212,23 @@ async function signalAsAccount(
   const nothing = openSync('/dev/null', 'r+');
   try {
     const args = ['signal', signal, ...pids.map(String)];
-    await waitForExit(start(downscope, args, [nothing, nothing, 2], credentials), credentials);
+    const sender = start(downscope, args, [nothing, nothing, 2], credentials);
+    await Promise.race([waitForExit(sender, credentials), delay(SIGNAL_LIMIT_MS, undefined, { ref: false })]);
   } finally {
     closeSync(nothing);
   }
 }
 
-/**
- * jacamar ended without a word: what it had started must not outlive it. What left its session is found all the
- * same, since orphans come to us, the next subreaper above jacamar.
- */
-async function died({ errand, jacamar, credentials }: Running, status: ExitStatus, tree: ProcessTree) {
-  await signalSession(errand.downscope, 'SIGKILL', jacamar, credentials);
-  await endAsAccount(errand.downscope, tree, credentials);
-  const { surviving } = await tree.end(0);
+/** jacamar ended without a word, or without one that can be true. */
+function died({ stop }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
   const how = describeExit(status);
-  const ending = errand.stop.aborted ? `was stopped (${errand.stop.reason}) and` : 'unexpectedly';
+  const ending = stop.aborted ? `was stopped (${stop.reason}) and` : 'unexpectedly';
   const rest = surviving.length === 0 ? '' : `; still alive: ${surviving.join(', ')}`;
   return new SystemFailure({
     code: 'ERR_JACAMAR_DIED',
     message: `jacamar ${ending} ended with ${how}${rest}`,
     publicMessage: `The program that runs the job ${ending} ended with ${how}.`,
   });
-}
-
-/** More than one round, since a process may have started another while the first was on its way. */
-const KILL_ROUNDS = 5;
-
-/** For a service account, which cannot signal orphans that are another account's. */
-async function endAsAccount(downscope: Downscope, tree: ProcessTree, credentials: Credentials): Promise<void> {
-  const ours = process.geteuid?.();
-  if (ours === 0 || ours === downscope.account.uid) return;
-  for (let round = 0, left = tree.pids; round < KILL_ROUNDS && left.length > 0; round++, left = tree.pids) {
-    await signalAsAccount(downscope, 'SIGKILL', left, credentials);
-  }
 }
 
 /** The report comes from the user's own process: it can blame the job or the host, never grant anything. */

@@ -1,13 +1,13 @@
 // Where the log goes: a file, or the local syslog. A destination that cannot be opened is the site's fault and
 // ends the stage; one that fills up later must not end a job that runs.
 
-import { constants, fstatSync, openSync, realpathSync } from 'node:fs';
+import { constants, fstatSync, openSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ConfigurationError } from '../contract/errors.ts';
 import type { LogLevel, LogSink } from '../contract/log.ts';
 import { tell, writeFully } from '../contract/program.ts';
 import type { Credentials } from './credentials.ts';
-import { checkDirectories } from './trusted-file.ts';
+import { resolveTrusted } from './trusted-file.ts';
 
 /** Priorities of syslog(3). */
 const PRIORITIES: Record<LogLevel, number> = { error: 3, warn: 4, info: 6, debug: 7 };
@@ -39,14 +39,14 @@ export function openLogSink(location: string, credentials: Pick<Credentials, 'sy
 /** Never through a symbolic link or into a FIFO, and never where others could have put something in its place. */
 function openLogFile(path: string): number {
   try {
-    const directory = realpathSync(dirname(path));
-    checkDirectories(directory);
+    const directory = resolveTrusted(dirname(path));
     const flags =
       constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     const descriptor = openSync(join(directory, basename(path)), flags, 0o600);
     const stats = fstatSync(descriptor);
     if (!stats.isFile()) throw new Error('is not a regular file');
     if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) throw new Error(`is owned by uid ${stats.uid}`);
+    if ((stats.mode & 0o022) !== 0) throw new Error('can be written by group or others');
     return descriptor;
   } catch (cause) {
     throw new ConfigurationError({

@@ -1,5 +1,6 @@
 // jacamar-auth: authorizes a job, then starts jacamar as the job's account. Called by GitLab Runner.
 
+import { hostname } from 'node:os';
 import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
 import { AuthorizationError, JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { createLog, errorDetails, type Log, SILENT_LOG } from '../contract/log.ts';
@@ -20,7 +21,9 @@ const DESCRIPTION =
   'Authorizes a GitLab CI job by its signed ID token and runs it as the local account of the person who ' +
   "triggered it. Called by GitLab Runner's custom executor.";
 
-runProgram(async (argv, environment, stop) => {
+runProgram(main, { reportCrash, exit });
+
+async function main(argv: readonly string[], environment: Environment, stop: AbortSignal): Promise<number> {
   let call: StageCall | undefined;
   const program = addStages(createProgram('jacamar-auth', DESCRIPTION), (asked) => {
     call = asked;
@@ -31,7 +34,20 @@ runProgram(async (argv, environment, stop) => {
   if (early !== undefined || call === undefined) return early ?? codes.systemFailure;
   const error = await attempt(call, environment, stop, program.opts()['unobfuscated'] === true);
   return exitCodeFor(error, codes);
-});
+}
+
+function reportCrash(error: unknown): void {
+  lastResortLog('crash').error('internal error', errorDetails(error));
+}
+
+/** Not Node's way, which waits for a question to a name server that hangs. */
+function exit(code: number): never {
+  try {
+    return loadCredentials().exit(code);
+  } catch {
+    return process.exit(code);
+  }
+}
 
 /** Runs the stage; whatever stops it is logged, told, and returned. */
 async function attempt(call: StageCall, environment: Environment, stop: AbortSignal, unobfuscated: boolean) {
@@ -44,7 +60,7 @@ async function attempt(call: StageCall, environment: Environment, stop: AbortSig
     return undefined;
   } catch (caught) {
     const error = stop.aborted ? stoppedBy(stop, caught) : (caught ?? new Error('nothing was thrown'));
-    report(error, site?.log ?? lastResortLog(call), unobfuscated);
+    report(error, site?.log ?? lastResortLog(`${call.stage}_exec`), unobfuscated);
     recordBuildExitCode(error, environment);
     return error;
   }
@@ -80,9 +96,9 @@ function codeOf(error: Error): string {
 }
 
 /** Before the configuration says where to log, and when that is what is wrong: the local syslog. */
-function lastResortLog({ stage }: StageCall): Log {
+function lastResortLog(stage: string): Log {
   try {
-    const fields = { job: 0, runner: '', stage: `${stage}_exec`, processID: process.pid, hostname: '' };
+    const fields = { job: 0, runner: '', stage, processID: process.pid, hostname: hostname() };
     return createLog('debug', fields, openLogSink('syslog', loadCredentials()));
   } catch {
     return SILENT_LOG;

@@ -2,7 +2,7 @@
 // running. One directory per job, and each fact a file that is created once, so that two calls at the same
 // time (cleanup beside a run that still lives) cannot undo each other's words.
 
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { existsSync, linkSync, lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -117,7 +117,10 @@ export class RecordDirectory {
   /** Removes records of other jobs whose tokens have long expired. */
   prune(nowSeconds: number): void {
     const all = join(this.#path, '..');
-    for (const name of readdirSync(all).slice(0, PRUNE.atMost)) {
+    const names = readdirSync(all);
+    // From anywhere, since all that lie in front may be young.
+    const start = randomInt(names.length + 1);
+    for (const name of [...names.slice(start), ...names.slice(0, start)].slice(0, PRUNE.atMost)) {
       if (name !== basename(this.#path) && isStale(join(all, name), nowSeconds)) {
         rmSync(join(all, name), { recursive: true, force: true });
       }

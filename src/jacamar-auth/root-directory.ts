@@ -1,11 +1,11 @@
 // The one directory that root makes for a user: his own below a data_dir that only root can write to
 // (`auth.root_dir_creation`). Everything below it is made by the user's own process.
 
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ConfigurationError, JacamarError, SystemFailure } from '../contract/errors.ts';
 import type { Account } from './account.ts';
-import { checkDirectories, isClosed } from './trusted-file.ts';
+import { isClosed, resolveTrusted } from './trusted-file.ts';
 
 /**
  * Makes `path` for the account, mode 0700. Nobody else can write to its parent, so between our calls nothing
@@ -15,8 +15,7 @@ import { checkDirectories, isClosed } from './trusted-file.ts';
  */
 export function createRootDirectory(path: string, account: Pick<Account, 'name' | 'uid' | 'gid'>): void {
   try {
-    const parent = realpathSync(dirname(path));
-    checkDirectories(parent);
+    const parent = resolveTrusted(dirname(path));
     if (!isClosed(parent)) throw new Error(`${parent} can be written by group or others`);
     const isNew = make(path);
     own(path, account, isNew);

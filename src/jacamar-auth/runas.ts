@@ -7,6 +7,8 @@ import { Socket } from 'node:net';
 import * as v from 'valibot';
 import { SYSTEM_PATH } from '../contract/environment.ts';
 import { AuthorizationError, ConfigurationError, JacamarError } from '../contract/errors.ts';
+import type { Lock } from '../contract/lock.ts';
+import { ProcessTree } from '../contract/process-tree.ts';
 import { printable } from '../contract/text.ts';
 import type { Credentials, ExitStatus } from './credentials.ts';
 import { waitForExit } from './exit-status.ts';
@@ -62,12 +64,12 @@ export async function askRunAs(
   script: RunAsScript,
   question: RunAsQuestion,
   claims: Claims,
-  credentials: Credentials,
+  addons: Addons,
 ): Promise<RunAsReply> {
   const descriptor = openChecked(script);
   try {
     const argv = [script.path, ...(question.target === undefined ? [] : [question.target]), question.current];
-    const ended = await execute(descriptor, argv, scriptEnvironment(script, question, claims), credentials);
+    const ended = await execute(descriptor, argv, scriptEnvironment(script, question, claims), addons);
     return judge(ended, question);
   } finally {
     closeSync(descriptor);
@@ -140,6 +142,12 @@ function identities({ user_identities: list }: Claims): Record<string, string> {
   return Object.fromEntries(entries);
 }
 
+/** What starting the script takes. */
+export interface Addons {
+  readonly credentials: Credentials;
+  readonly lock: Lock;
+}
+
 interface Ended {
   readonly status: ExitStatus;
   readonly stdout: Buffer;
@@ -148,7 +156,8 @@ interface Ended {
   readonly broken: string | undefined;
 }
 
-async function execute(file: number, argv: string[], env: string[], credentials: Credentials): Promise<Ended> {
+async function execute(file: number, argv: string[], env: string[], { credentials, lock }: Addons): Promise<Ended> {
+  const tree = new ProcessTree(lock);
   const [stdout, stderr] = [openCapture(credentials), openCapture(credentials)];
   const stdin = openSync('/dev/null', 'r');
   const stdio: [number, number, number] = [stdin, stdout.theirs, stderr.theirs];
@@ -161,12 +170,13 @@ async function execute(file: number, argv: string[], env: string[], credentials:
   } finally {
     for (const descriptor of stdio) closeSync(descriptor);
   }
-  const timeout = setTimeout(() => killGroup(credentials, pid), TIME_LIMIT_MS);
+  tree.adopt(pid);
+  const timeout = setTimeout(() => void tree.end(0), TIME_LIMIT_MS);
   const started = performance.now();
   const status = await waitForExit(pid, credentials);
   clearTimeout(timeout);
   const lingering = !(await Promise.all([stdout.end(LINGER_MS), stderr.end(LINGER_MS)])).every(Boolean);
-  if (lingering) killGroup(credentials, pid);
+  await tree.end(0);
   const broken = whyBroken(performance.now() - started, lingering, stdout.overflown || stderr.overflown);
   return { status, stdout: stdout.bytes(), stderr: stderr.bytes(), broken };
 }
@@ -175,15 +185,6 @@ function whyBroken(elapsed: number, lingering: boolean, overflown: boolean): str
   if (elapsed >= TIME_LIMIT_MS) return `it took longer than ${TIME_LIMIT_MS / 1000} s`;
   if (lingering) return 'it ended, but something it started kept its output open';
   return overflown ? `it wrote more than ${OUTPUT_LIMIT} bytes` : undefined;
-}
-
-/** The whole session of the script; it may be gone already. */
-function killGroup(credentials: Credentials, pid: number): void {
-  try {
-    credentials.signal(-pid, 9);
-  } catch {
-    // nothing is left to kill
-  }
 }
 
 /** Collects one output stream up to the limit. */

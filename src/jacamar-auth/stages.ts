@@ -1,7 +1,7 @@
 // The four driver stages as lists of steps. Each authorizes afresh: what came back through the environment
 // of the runner is a hint, never authority.
 
-import { closeSync } from 'node:fs';
+import { closeSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StageCall } from '../contract/command-line.ts';
@@ -65,6 +65,7 @@ const STAGES: Record<DriverStage, (step: Step) => Promise<void>> = { config, pre
 async function config(step: Step): Promise<void> {
   const { site, served, records } = step;
   records.prune(Math.floor(site.now() / 1000));
+  warnOfWeakness(step);
   const { account, record } = await decideAt(step, async (decision) => {
     const authorization = await authorize(site, served, decision);
     const record = recordOf(step, authorization);
@@ -79,6 +80,17 @@ async function config(step: Step): Promise<void> {
     throw new SystemFailure({ code: 'ERR_NO_SLOT', message: 'jacamar reported no build directory' });
   records.slot = slot;
   writeFully(1, JSON.stringify(configOutput(step, record, slot)));
+}
+
+/** What an administrator may have chosen, but should see in the log of every job. */
+function warnOfWeakness({ site, served: { server } }: Step): void {
+  if (server.url.startsWith('http:')) site.log.warn('the GitLab server is asked without TLS', { server: server.url });
+  const isService = process.geteuid?.() !== 0 && site.configuration.auth.downscope === 'setuid';
+  if (isService && statSync(site.configurationPath).uid !== 0) {
+    site.log.warn(
+      'the configuration belongs to the service account: whoever has that account decides who runs as whom',
+    );
+  }
 }
 
 async function prepare(step: Step): Promise<void> {
@@ -221,7 +233,7 @@ interface Launch {
 async function launch(step: Step, { account, record, output, script }: Launch) {
   const { site, call, stop, records } = step;
   const { general } = site.configuration;
-  const handoff = handoffOf(step, record);
+  const handoff = handoffOf(step, record, account);
   const errand: Errand = {
     downscope: downscopeFor(site, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
@@ -244,8 +256,13 @@ function downscopeFor({ configuration: { auth } }: Site, account: Account): Down
   return { mechanism, jacamar: jacamarExecutable(auth.jacamarPath), account, noNewPrivileges: auth.noNewPrivs };
 }
 
-function handoffOf({ site, served: { job }, call, records }: Step, record: JobRecord): HandoffContent {
+function handoffOf(
+  { site, served: { job }, call, records }: Step,
+  record: JobRecord,
+  account: Account,
+): HandoffContent {
   const { general, auth } = site.configuration;
+  const { name, home, shell } = account;
   const { slot } = records;
   return {
     stage: call.stage,
@@ -258,6 +275,7 @@ function handoffOf({ site, served: { job }, call, records }: Step, record: JobRe
       concurrent: record.concurrent,
       timeoutSeconds: job.timeoutSeconds,
     },
+    account: { name, home, shell },
     runnerProcess: identityOf(process.ppid),
     base: baseOf(site, record),
     ...(slot === undefined ? {} : { slot }),

@@ -1,12 +1,12 @@
 // The directory in which jacamar-auth keeps what must outlive one call: cached keys and one record per job.
 // In root mode only root can reach it; under a service account it is as trustworthy as that account.
 
-import { closeSync, constants, fstatSync, fsyncSync, openSync, realpathSync, renameSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { closeSync, constants, existsSync, fstatSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { SystemFailure } from '../contract/errors.ts';
 import { makeDirectories } from '../contract/make-directories.ts';
 import { writeFully } from '../contract/program.ts';
-import { checkDirectories } from './trusted-file.ts';
+import { resolveTrusted } from './trusted-file.ts';
 
 /**
  * Makes `parts` below the state directory, each 0700 and out of other people's reach.
@@ -15,10 +15,7 @@ import { checkDirectories } from './trusted-file.ts';
 export function stateDirectory(root: string, ...parts: string[]): string {
   const directory = join(root, ...parts);
   try {
-    makeDirectories(directory, 0o700);
-    const real = realpathSync(directory);
-    checkDirectories(real);
-    return real;
+    return makeTrusted(directory);
   } catch (cause) {
     throw new SystemFailure({
       code: 'ERR_STATE_DIRECTORY',
@@ -26,6 +23,14 @@ export function stateDirectory(root: string, ...parts: string[]): string {
       cause,
     });
   }
+}
+
+/** What is there is checked before anything is made in it. */
+function makeTrusted(directory: string): string {
+  if (existsSync(directory)) return resolveTrusted(directory);
+  const made = join(makeTrusted(dirname(directory)), basename(directory));
+  makeDirectories(made, 0o700);
+  return made;
 }
 
 /** Puts a whole file in place or none: temporary name, fsync, rename. */

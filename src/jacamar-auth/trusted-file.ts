@@ -1,8 +1,8 @@
 // Opens files whose content decides about rights: configuration, scripts of the site, cached keys, the
 // runner's own files. A file is trusted when nobody but root and ourselves could have written it.
 
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, realpathSync, type Stats } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 
 /** Why a file is not trusted, or could not be read. The message names file and rule. */
 export class UntrustedFileError extends Error {
@@ -31,8 +31,7 @@ export function readTrustedFile(path: string, limit: number): Buffer {
 
 /** Opens a trusted file for reading; the caller closes the descriptor. */
 export function openTrustedFile(path: string): number {
-  const real = join(realDirectory(path), basename(path));
-  checkDirectories(dirname(real));
+  const real = join(trustedDirectory(path, dirname(path)), basename(path));
   const descriptor = open(real);
   try {
     checkRegular(path, fstatSync(descriptor));
@@ -46,8 +45,7 @@ export function openTrustedFile(path: string): number {
 /** True for a program that nobody but root can have put there; it need not be readable, as sudo often is not. */
 export function isProgramOfRoot(path: string): boolean {
   try {
-    const real = realpathSync(path);
-    checkDirectories(dirname(path));
+    const real = followLinks(path, MOST_LINKS);
     checkDirectories(dirname(real));
     const stats = lstatSync(real);
     return stats.isFile() && stats.uid === 0 && (stats.mode & WRITABLE_BY_OTHERS) === 0;
@@ -56,9 +54,10 @@ export function isProgramOfRoot(path: string): boolean {
   }
 }
 
-/** True when only the directory's owner can make entries in it. */
+/** True when only root or this process can make entries in it. */
 export function isClosed(directory: string): boolean {
-  return (lstatSync(directory).mode & WRITABLE_BY_OTHERS) === 0;
+  const stats = lstatSync(directory);
+  return isOurs(stats) && (stats.mode & WRITABLE_BY_OTHERS) === 0;
 }
 
 /** Every directory from `/` down to `directory` must be trusted; a shared one may be sticky, as /tmp is. */
@@ -73,13 +72,44 @@ export function checkDirectories(directory: string): void {
   if (directory !== '/') checkDirectories(dirname(directory));
 }
 
-function realDirectory(path: string): string {
-  if (!path.startsWith('/')) throw new UntrustedFileError(path, 'is not an absolute path');
+function trustedDirectory(path: string, directory: string): string {
   try {
-    return realpathSync(dirname(path));
+    return resolveTrusted(directory);
   } catch (cause) {
+    if (cause instanceof UntrustedFileError) throw cause;
     throw new UntrustedFileError(path, `directory cannot be reached (${errorCode(cause)})`, cause);
   }
+}
+
+/** As many links as the kernel follows: path_resolution(7). */
+const MOST_LINKS = 40;
+
+/**
+ * The real path of a trusted directory. Symbolic links count only where nobody else could have put them: not
+ * even in a sticky directory, where anybody can leave a link to what is ours.
+ * @throws {UntrustedFileError} a directory, or a link on the way, that others could have put there
+ */
+export function resolveTrusted(directory: string): string {
+  if (!directory.startsWith('/')) throw new UntrustedFileError(directory, 'is not an absolute path');
+  const real = followLinks(directory, MOST_LINKS);
+  checkDirectories(real);
+  return real;
+}
+
+function followLinks(path: string, linksLeft: number): string {
+  if (linksLeft === 0) throw new UntrustedFileError(path, 'leads through too many symbolic links');
+  let real = '/';
+  const parts = path.split('/').filter((part) => part !== '');
+  for (const [index, part] of parts.entries()) {
+    const next = join(real, part);
+    if (lstatSync(next).isSymbolicLink()) {
+      if (!isClosed(real))
+        throw new UntrustedFileError(next, 'is a symbolic link in a directory that others can write to');
+      return followLinks(join(resolve(real, readlinkSync(next)), ...parts.slice(index + 1)), linksLeft - 1);
+    }
+    real = next;
+  }
+  return real;
 }
 
 /** O_NONBLOCK: a FIFO must not hold us; O_NOFOLLOW: the name itself must be the file. */

@@ -39,6 +39,7 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
       concurrent,
       timeoutSeconds: job.timeoutSeconds,
     },
+    account: ownAccount(),
     runnerProcess: identityOf(process.ppid),
     base: baseOf(configuration),
     ...(slot !== undefined && /^[0-9]{1,6}$/.test(slot) ? { slot: Number(slot) } : {}),
@@ -83,8 +84,12 @@ function variablesOf(environment: Environment): Record<string, string> {
 }
 
 function baseOf({ general }: Configuration): string {
-  const { username: name, homedir: home } = userInfo();
-  return baseDirectory(general.dataDir, { name, home });
+  return baseDirectory(general.dataDir, ownAccount());
+}
+
+function ownAccount(): Handoff['account'] {
+  const { username: name, homedir: home, shell } = userInfo();
+  return { name, home, shell: shell ?? '/bin/sh' };
 }
 
 function readConfiguration(call: StageCall, environment: Environment): Configuration {

@@ -1,6 +1,5 @@
 // The four driver stages on the user's side, as lists of steps.
 
-import { userInfo } from 'node:os';
 import { SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { loadLock } from '../contract/lock.ts';
@@ -37,7 +36,7 @@ async function prepare(handoff: Handoff): Promise<StageResult> {
   const lines = [
     ...(jobMessage === undefined ? [] : [jobMessage]),
     `Targeting ${executor} execution`,
-    `Running as ${userInfo().username} UID: ${process.getuid?.()} GID: ${process.getgid?.()}`,
+    `Running as ${handoff.account.name} UID: ${process.getuid?.()} GID: ${process.getgid?.()}`,
     `Local time: ${localTime(new Date())}`,
   ];
   writeFully(1, `${lines.join('\n')}\n`);

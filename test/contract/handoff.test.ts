@@ -17,6 +17,7 @@ const CONTENT: HandoffContent = {
   stage: 'run',
   runStage: 'build_script',
   job: { id: 302, server: 'https://g', projectPath: 'a/b', runner: 'r', concurrent: 0, timeoutSeconds: 3600 },
+  account: { name: 'alice', home: '/home/alice', shell: '/bin/bash' },
   runnerProcess: { pid: 7, startTime: '123' },
   base: '/home/alice/.jacamar-ci',
   slot: 0,

@@ -147,6 +147,22 @@ describe('foreign text in a line', () => {
   });
 });
 
+describe('the audit trail', () => {
+  it('is written whatever level was chosen', () => {
+    const { log, lines } = capture('error');
+    log.warn('dropped');
+    log.audit('info', 'allowed', { rule: 'x' });
+    log.audit('warn', 'refused', { rule: 'y' });
+    assert.deepEqual(
+      lines.map(([line, level]) => [level, JSON.parse(line).msg, JSON.parse(line).details]),
+      [
+        ['info', 'allowed', { rule: 'x' }],
+        ['warn', 'refused', { rule: 'y' }],
+      ],
+    );
+  });
+});
+
 describe('an error in the log', () => {
   it('tells code, fault and causes, with what the kernel said', () => {
     const kernel = Object.assign(new Error('EACCES: no'), { code: 'EACCES', syscall: 'open', step: 'setgroups' });

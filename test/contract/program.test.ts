@@ -158,7 +158,7 @@ describe('a running program', { concurrency: 2 }, () => {
   it('reports the details of a crash to whom it was told to', async () => {
     const { code, stderr } = await outcome(
       `throw new Error('details');`,
-      `(error) => writeSync(2, 'report ' + error.message + ';')`,
+      `{ reportCrash: (error) => writeSync(2, 'report ' + error.message + ';') }`,
     );
     assert.equal(code, 22);
     assert.match(stderr, /report details;/);

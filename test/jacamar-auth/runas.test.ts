@@ -19,11 +19,12 @@ import { describe, it, type TestContext } from 'node:test';
 import { AuthorizationError } from '../../src/contract/errors.ts';
 import { askRunAs, type RunAsQuestion, type RunAsScript } from '../../src/jacamar-auth/runas.ts';
 import type { Claims } from '../../src/jacamar-auth/token.ts';
-import { loadBuiltCredentials } from '../native/built.ts';
+import { loadBuiltCredentials, loadBuiltLock } from '../native/built.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { verifiedClaims } from '../support/tokens.ts';
 
 const credentials = loadBuiltCredentials();
+const lock = loadBuiltLock();
 
 /** A script of the site in a directory of its own. */
 function place(context: TestContext, body: string): string {
@@ -40,7 +41,10 @@ interface Asked {
 
 function askPath(path: string, { script, question, claims }: Asked = {}) {
   const whole = { path, sha256: undefined, environment: [], ...script };
-  return askRunAs(whole, { current: 'alice', target: undefined, ...question }, verifiedClaims(claims), credentials);
+  return askRunAs(whole, { current: 'alice', target: undefined, ...question }, verifiedClaims(claims), {
+    credentials,
+    lock,
+  });
 }
 
 const askBody = (context: TestContext, body: string, asked: Asked = {}) => askPath(place(context, body), asked);
@@ -244,12 +248,20 @@ describe('a script that says nothing clear', () => {
 describe('a script that does not end', () => {
   it('is killed after thirty seconds, with what it started', async (context) => {
     const file = join(scratchDirectory(context), 'pids');
-    const path = place(context, `sleep 1000 & echo $! >> ${file}; echo $$ >> ${file}; echo done >> ${file}; wait`);
+    const start = (how: string) => `${how} sleep 1000 & echo $! >> ${file}`;
+    const path = place(context, `${start('')}; ${start('setsid')}; echo $$ >> ${file}; echo done >> ${file}; wait`);
     context.mock.timers.enable({ apis: ['setTimeout'] });
     const pending = askPath(path);
-    const outcome = assert.rejects(pending, AuthorizationError);
+    let isOver = false;
+    const outcome = assert.rejects(pending, AuthorizationError).finally(() => {
+      isOver = true;
+    });
     await until(() => existsSync(file) && readFileSync(file, 'utf8').includes('done'));
     context.mock.timers.tick(30_000);
+    await until(() => {
+      context.mock.timers.tick(20);
+      return isOver;
+    });
     await outcome;
     for (const pid of readFileSync(file, 'utf8').match(/^[0-9]+$/gm) ?? assert.fail('no pid'))
       await until(() => isGone(Number(pid)));
@@ -258,7 +270,8 @@ describe('a script that does not end', () => {
   it('or leaves something that holds its output is refused soon, and the rest is killed', async (context) => {
     const file = join(scratchDirectory(context), 'pid');
     const started = performance.now();
-    await assert.rejects(askBody(context, `sleep 1000 & echo $! > ${file}; echo '{}'`), code('ERR_RUNAS_BROKEN'));
+    const body = `setsid sleep 1000 & echo $! > ${file}; echo '{}'`;
+    await assert.rejects(askBody(context, body), code('ERR_RUNAS_BROKEN'));
     assert.ok(performance.now() - started < 10_000);
     await until(() => isGone(Number(readFileSync(file, 'utf8'))));
   });
@@ -331,7 +344,8 @@ describe('a script that others could have written', () => {
       },
     };
     const script = { path, sha256: undefined, environment: [] };
-    const { username } = await askRunAs(script, { current: 'alice', target: undefined }, verifiedClaims(), exchanging);
+    const question = { current: 'alice', target: undefined };
+    const { username } = await askRunAs(script, question, verifiedClaims(), { credentials: exchanging, lock });
     assert.equal(username, 'checked');
   });
 

@@ -75,8 +75,19 @@ describe('launch as a real account', () => {
 // The order is the safety of it: groups while that is still allowed, capabilities after the ids, nothing but
 // the way to the program after the proof.
 const order = [
-  ...['setsid', 'close_range', 'umask', 'setgroups', 'setresgid', 'setresuid', 'capset', 'capget', 'getresuid'],
-  ...['getresgid', 'getgroups', 'setresuid', 'setresuid', 'setresgid', 'setresgid', 'setgroups', 'chdir', 'getppid'],
+  ...['setsid', 'close_range', 'umask', 'setgroups', 'setresgid', 'setresuid', 'keyctl', 'capset', 'capget'],
+  ...[
+    'getresuid',
+    'getresgid',
+    'getgroups',
+    'setresuid',
+    'setresuid',
+    'setresgid',
+    'setresgid',
+    'setgroups',
+    'chdir',
+    'getppid',
+  ],
 ];
 
 test('the child makes its system calls in the order that the design fixes', async () => {

@@ -43,9 +43,26 @@ const start = (role: Role, options: Parameters<typeof finished>[2] = {}, args: r
 describe('what the runtime gets', () => {
   test('arguments are unchanged, the name is the full path, the exit code comes back', async () => {
     for (const role of roles) {
-      const { code, stdout } = await start(role, { argv0: 'anything' }, ['-', '7', '', '--inspect', 'a b']);
-      assert.deepEqual(facts(stdout, 'argv'), [at(`bin/${role}`), '-', '7', '', '--inspect', 'a b']);
+      const given = ['-', '7', '', '--version', 'a b', '-u', '--configuration=/x'];
+      const { code, stdout } = await start(role, { argv0: 'anything' }, given);
+      assert.deepEqual(facts(stdout, 'argv'), [at(`bin/${role}`), ...given]);
       assert.equal(code, 7);
+    }
+  });
+
+  test('options of Node are refused wherever they stand, also those that it reads from our arguments', async () => {
+    const nodes = ['--env-file=/x', '--env-file-if-exists=/x', '--experimental-config-file=/x'];
+    for (const role of roles) {
+      for (const option of [...nodes, '--experimental-default-config-file']) {
+        for (const given of [[option], ['--configuration', option], ['-', '7', option]]) {
+          const { code, stdout, stderr } = await start(role, {}, given);
+          assert.deepEqual([code, stdout], [2, ''], `${role} ${given.join(' ')}`);
+          assert.match(stderr, /is no option of this program/);
+        }
+      }
+    }
+    for (const option of ['--inspect', '-e', '--require=/x']) {
+      assert.equal((await start('jacamar-auth', {}, [option])).code, 2);
     }
   });
 
@@ -243,8 +260,12 @@ describe('without root', () => {
 
   const asAccount = () => ({ uid: account.uid, gid: account.gid, cwd: '/' });
   const capabilityLines = (report: string) => facts(report, 'status').filter((line) => line.startsWith('Cap'));
-  const setCapabilities = (role: Role, capabilities: string) =>
+  /** As the service account's deployment has it: root's, and executable by the service's group alone. */
+  const setCapabilities = (role: Role, capabilities: string) => {
+    fs.chownSync(at(`bin/${role}`), 0, account.gid);
+    fs.chmodSync(at(`bin/${role}`), 0o750);
     execFileSync('/usr/sbin/setcap', [capabilities, at(`bin/${role}`)]);
+  };
 
   test("an installation of root works, and one of the caller's own", async () => {
     assert.equal((await start('jacamar', asAccount())).code, 0);
@@ -259,6 +280,15 @@ describe('without root', () => {
     const lines = capabilityLines(stdout);
     for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
       assert.ok(lines.includes(`${set}:\t00000000000000c0`), stdout);
+  });
+
+  test('jacamar-auth with capabilities is not for everybody', async () => {
+    setCapabilities('jacamar-auth', 'cap_setuid,cap_setgid=ep');
+    fs.chmodSync(at('bin/jacamar-auth'), 0o755);
+    execFileSync('/usr/sbin/setcap', ['cap_setuid,cap_setgid=ep', at('bin/jacamar-auth')]);
+    const { code, stderr } = await start('jacamar-auth', asAccount());
+    assert.equal(code, 2);
+    assert.match(stderr, /must not be executable by others/);
   });
 
   test('jacamar-auth with one of the two passes on none', async () => {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { driverStages } from '../../src/jacamar-admin/runner-settings.ts';
+import { eventually } from './eventually.ts';
 import type { JobWishes } from './job-wishes.ts';
 import type { World } from './world.ts';
 
@@ -48,7 +49,7 @@ export class PrivateHost {
     world.onClose(() => rm(shared, { recursive: true, force: true }));
     await chmod(shared, 0o755);
     await mkdir(join(root, 'run'), { recursive: true });
-    await run('cp', ['-a', '/etc', root]);
+    await copyEtc(root);
     const host = new PrivateHost(world, root, shared);
     await mkdir(host.dataDirectory);
     await chmod(host.dataDirectory, 0o1777);
@@ -118,4 +119,15 @@ export class PrivateHost {
     const driver = this.#world.installation.program('jacamar-auth');
     return `#!/bin/sh\nexec unshare --mount --propagation private sh -c "${mounts} && exec '${driver}' \\"\\$@\\"" sh "$@"\n`;
   }
+}
+
+/** Other tests make accounts meanwhile, whose tools leave files behind for a moment only: then cp(1) fails. */
+async function copyEtc(root: string): Promise<void> {
+  await eventually('a whole copy of /etc', async () => {
+    await rm(join(root, 'etc'), { recursive: true, force: true });
+    return await run('cp', ['-a', '/etc', root]).then(
+      () => true,
+      () => false,
+    );
+  });
 }

@@ -17,6 +17,9 @@ import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
 const { gitlab, account } = world;
+// Everything that is waited for comes first: the world closes when no registered test is left.
+const tls = await makeAuthorities(world.at('tls'));
+const foreign = await generateSigningKey();
 let states = 0;
 
 /** Wishes of a site that knows no key yet; give the directory to share what it learns. */
@@ -144,7 +147,6 @@ for (const [what, behaviour] of Object.entries(bad)) {
   });
 }
 
-const tls = await makeAuthorities(world.at('tls'));
 const secure = async (certificate: string) => {
   const server = await serveTls(tls, certificate, gitlab.url);
   world.onClose(async () => server.close());
@@ -332,8 +334,6 @@ test('jwks_file: a file that others could have written, or that holds no key, is
   await failed(world, fresh({ jwks_file: pinned }), 'ERR_CONFIG_JWKS_FILE');
   await failed(world, fresh({ jwks_file: world.at('none.json') }), 'ERR_CONFIG_JWKS_FILE');
 });
-
-const foreign = await generateSigningKey();
 
 async function cacheOf(state: string): Promise<string> {
   const directory = join(state, 'keys');

@@ -263,17 +263,17 @@ for (const [what, [text, code, reason]] of Object.entries(endings)) {
 }
 
 test('case 30: a script that leaves a daemon with its output open gets the job refused at once', async () => {
-  const wishes = await runAs(bash(`sleep 1234.5 & echo '{"username":"${target.name}"}'`));
+  const wishes = await runAs(bash(`${sleepFor(1234)} & echo '{"username":"${target.name}"}'`));
   const started = performance.now();
   await refused(world, wishes, 'ERR_RUNAS_BROKEN', { reason: /kept its output open/ });
   assert.ok(performance.now() - started < 10_000);
-  await allGone('the daemon', await pidsOf('sleep 1234.5'));
+  await allGone('the daemon', await pidsOf(sleepFor(1234)));
 });
 
 test('case 30: a script that hangs is killed after 30 seconds, with what it started', async () => {
   const took = await hanging;
   assert.ok(took < 36_000, `${took} ms`);
-  await allGone('what the script started', [...(await pidsOf('sleep 2345.6')), ...(await pidsOf('sleep 3456.7'))]);
+  await allGone('what the script started', [...(await pidsOf(sleepFor(2345))), ...(await pidsOf(sleepFor(3456)))]);
 });
 
 const asks = (value: string): JobWishes => ({ variables: [{ key: 'SERVICE', value }] });
@@ -392,7 +392,7 @@ test('a refusing script tells the user its user_message, the administrator its e
 
 async function hang(): Promise<number> {
   const path = world.at('hanging');
-  await writeFile(path, '#!/bin/bash\nsleep 2345.6 &\nsleep 3456.7\n', { mode: 0o700 });
+  await writeFile(path, `#!/bin/bash\n${sleepFor(2345)} &\n${sleepFor(3456)}\n`, { mode: 0o700 });
   const started = performance.now();
   const wishes = { options: { auth: { runas: { validation_script: path } } } };
   await refused(world, wishes, 'ERR_RUNAS_BROKEN', { reason: /longer than 30 s/ });
@@ -407,6 +407,11 @@ async function withMode(path: string, mode: number): Promise<string> {
 async function owned(path: string, uid: number): Promise<string> {
   await chown(path, uid, uid);
   return path;
+}
+
+/** A command of this run alone: other runs of this file may be going on. */
+function sleepFor(seconds: number): string {
+  return `sleep ${seconds}.${process.pid}`;
 }
 
 async function pidsOf(command: string): Promise<number[]> {

@@ -14,6 +14,8 @@ import { openWorld } from '../support/world.ts';
 const world = await openWorld({ accounts: [{}, {}] });
 const { gitlab, account } = world;
 const [, target = account] = world.accounts;
+// Everything that is waited for comes first: the world closes when no registered test is left.
+const host = await PrivateHost.open(world);
 
 const auth = (table: Record<string, unknown>, wishes: JobWishes = {}): JobWishes => ({
   ...wishes,
@@ -137,7 +139,6 @@ test('a bot or service account runs as a named account, in the projects of its e
 
 // ---- the rest of [auth]
 
-const host = await PrivateHost.open(world);
 const hosted = (wishes: JobWishes) =>
   host.job({ ...wishes, options: { general: { data_dir: '$HOME' }, ...wishes.options } });
 

@@ -15,7 +15,9 @@ import { openWorld } from '../support/world.ts';
 const world = await openWorld({ accounts: [{}, {}] });
 const { gitlab, account } = world;
 const [, victim = account] = world.accounts;
+// Everything that is waited for comes first: the world closes when no registered test is left.
 await allowed(world);
+const foreignKey = await generateSigningKey();
 const now = () => Math.floor(Date.now() / 1000);
 
 const withToken = (token: (facts: JobFacts) => string): JobWishes => ({ token });
@@ -97,7 +99,6 @@ for (const [what, kid, code] of kids) {
   });
 }
 
-const foreignKey = await generateSigningKey();
 const extensions: Record<string, unknown> = {
   jku: `${gitlab.url}/evil/keys`,
   x5u: `${gitlab.url}/evil/chain`,

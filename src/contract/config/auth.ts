@@ -72,7 +72,8 @@ export const auth = table({
     jwtExpDelayMs: key('jwt_exp_delay', value.duration({ min: '0s', max: '1h' }), {
       default: '15m',
       status: 'works',
-      description: 'How long after its expiry a token still counts for ending and cleaning up a job that was let in.',
+      description:
+        'How long after its expiry a token still counts at cleanup. As root the record of the job suffices for that, and a later cleanup is only logged; a service account is refused then.',
     }),
     jwtRequiredAud: key('jwt_required_aud', value.audiences, {
       status: 'works',

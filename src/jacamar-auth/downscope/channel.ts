@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { decodeGreeting, frame, GREETING_MARK, type Greeting, REPORT_LIMIT, stopWord } from '../../contract/handoff.ts';
 import { openOutput, type Write } from '../../contract/output.ts';
 import type { Credentials } from '../credentials.ts';
@@ -21,8 +22,8 @@ export interface Channel {
   readonly greeting: Promise<Greeting | undefined>;
   send(handoff: Buffer): void;
   stop(signal: string): void;
-  /** The report, as far as there is one; settles when jacamar's end is closed. */
-  readonly report: Promise<Buffer>;
+  /** The report, as far as one comes before jacamar's end is closed or the patience in milliseconds is over. */
+  report(patience: number): Promise<Buffer>;
 }
 
 export function openSocketChannel(output: 1 | 2, credentials: Pick<Credentials, 'socketPair'>): Channel {
@@ -41,6 +42,12 @@ export function openSocketChannel(output: 1 | 2, credentials: Pick<Credentials, 
   };
 }
 
+/** Gives up on a channel that somebody else holds open. */
+function within(patience: number, socket: Socket, report: Promise<Buffer>): Promise<Buffer> {
+  const timer = setTimeout(() => socket.destroy(), patience);
+  return report.finally(() => clearTimeout(timer));
+}
+
 function speak(socket: Socket): Pick<Channel, 'send' | 'stop'> {
   return {
     send: (handoff) => void socket.write(frame(handoff)),
@@ -48,7 +55,7 @@ function speak(socket: Socket): Pick<Channel, 'send' | 'stop'> {
   };
 }
 
-async function collect(socket: Socket): Promise<Buffer> {
+function collect(socket: Socket): Channel['report'] {
   const chunks: Buffer[] = [];
   let size = 0;
   socket.on('data', (chunk) => {
@@ -56,7 +63,8 @@ async function collect(socket: Socket): Promise<Buffer> {
     if (size > REPORT_LIMIT) socket.destroy();
     else chunks.push(chunk);
   });
-  return new Promise((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks))));
+  const closed = new Promise<Buffer>((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks))));
+  return (patience) => within(patience, socket, closed);
 }
 
 export function openPipedChannel(output: 1 | 2, credentials: Pick<Credentials, 'pipe'>): Channel {
@@ -65,26 +73,57 @@ export function openPipedChannel(output: 1 | 2, credentials: Pick<Credentials, '
   input.on('error', () => input.destroy());
   const reportMark = `\0${randomBytes(16).toString('hex')} `;
   const greeting = Promise.withResolvers<Greeting | undefined>();
-  const report = receive(up[0], openOutput(output), reportMark, greeting.resolve).finally(() => input.destroy());
+  const source = new Socket({ fd: up[0], readable: true, writable: false });
+  source.on('error', () => source.destroy());
+  const sink = watched(openOutput(output));
+  const report = receive(source, sink.write, reportMark, greeting.resolve).finally(() => input.destroy());
   return {
     stdio: [down[0], up[1], 2],
     reportMark,
     closeTheirs: () => [down[0], up[1]].forEach((descriptor) => void closeSync(descriptor)),
     greeting: greeting.promise,
     ...speak(input),
-    report,
+    report: (patience) => whileHeard(patience, source, report, () => sink.isBusy),
   };
+}
+
+/** A runner that reads slowly is no silence of jacamar's. */
+function watched(write: Write): { write: Write; readonly isBusy: boolean } {
+  const sink = {
+    isBusy: false,
+    async write(chunk: Uint8Array) {
+      sink.isBusy = true;
+      await write(chunk);
+      sink.isBusy = false;
+    },
+  };
+  return sink;
+}
+
+const LOOK_AGAIN_MS = 100;
+
+/** Gives up on pipes that somebody else holds open, when nothing has come for as long as that. */
+async function whileHeard(patience: number, source: Socket, report: Promise<Buffer>, isBusy: () => boolean) {
+  let isDone = false;
+  void report.finally(() => {
+    isDone = true;
+  });
+  for (let silent = 0, heard = -1; !isDone && silent < patience; silent += LOOK_AGAIN_MS) {
+    if (isBusy() || source.bytesRead > heard) silent = 0;
+    heard = source.bytesRead;
+    await Promise.race([report, delay(LOOK_AGAIN_MS)]);
+  }
+  source.destroy();
+  return await report;
 }
 
 /** What comes before the greeting and between it and the report is output, passed on as fast as it is read. */
 async function receive(
-  descriptor: number,
+  source: Socket,
   write: Write,
   mark: string,
   greet: (greeting: Greeting | undefined) => void,
 ): Promise<Buffer> {
-  const source = new Socket({ fd: descriptor, readable: true, writable: false });
-  source.on('error', () => source.destroy());
   const parts = new MarkedStream(source);
   try {
     await parts.until(GREETING_MARK, write);

@@ -1,7 +1,7 @@
 // Runs a script in the user's login shell on this host: `bash --login`, which starts `bash <script>`.
 
 import { closeSync } from 'node:fs';
-import { constants, userInfo } from 'node:os';
+import { constants } from 'node:os';
 import { SYSTEM_PATH, USER_VARIABLES } from '../../contract/environment.ts';
 import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
@@ -36,7 +36,7 @@ export async function runInShell(script: string, handoff: Handoff, stop: AbortSi
   const child = startProgram({
     file: bash,
     argv: loginOptions(handoff.variables),
-    env: shellEnvironment(settings.userBashEnv),
+    env: shellEnvironment(handoff),
     stdio: [stdin[0], stdout[1], stderr[1], status[1]],
   });
   tree.adopt(child.pid);
@@ -66,14 +66,13 @@ function loginOptions(variables: Handoff['variables']): string[] {
 }
 
 /** `env -i` with what a login shell needs; the job's own variables come in the script. */
-function shellEnvironment(extra: readonly string[]): Record<string, string> {
-  const { username, homedir, shell } = userInfo();
-  const given = Object.fromEntries(extra.map((entry) => splitAtEquals(entry)));
+function shellEnvironment({ account, settings }: Handoff): Record<string, string> {
+  const given = Object.fromEntries(settings.userBashEnv.map((entry) => splitAtEquals(entry)));
   return {
-    HOME: homedir,
-    USER: username,
-    LOGNAME: username,
-    SHELL: shell ?? '/bin/sh',
+    HOME: account.home,
+    USER: account.name,
+    LOGNAME: account.name,
+    SHELL: account.shell || '/bin/sh',
     PATH: SYSTEM_PATH,
     JACAMAR_CI_SHELL: 'true',
     ...given,
