@@ -34,14 +34,16 @@ export async function openChannel(descriptor: number): Promise<Channel> {
 
 /**
  * The same where sudo or su stands between, which may hand on pipes of their own. Standard output then carries a
- * greeting, the output of the job, and behind a mark that only jacamar-auth and we know the report.
+ * greeting, the output of the job, and behind a mark that only jacamar-auth and we know the report. We stay until
+ * jacamar-auth has it and closes our input: a sudo that logs throws away what it has not passed on when we end.
  */
 export async function openPipedChannel(): Promise<Channel> {
   await writePatiently(1, encodeGreeting({ pid: process.pid, uid: process.getuid?.() ?? 0 }));
   const input = new Socket({ fd: 0, readable: true, writable: false });
+  const closed = new Promise<void>((resolve) => input.once('close', () => resolve()));
   return await serve(input, async (report, { reportMark = '' }) => {
     await writePatiently(1, `${reportMark}${encodeReport(report)}\n`).catch(() => {}); // nobody is left to tell
-    input.destroy();
+    await closed;
   });
 }
 
