@@ -41,10 +41,15 @@ function withoutSlash(url: string): string {
   return url.replace(/\/+$/, '');
 }
 
-function requireSafeTransport({ protocol, hostname, origin }: URL): void {
+function requireSafeTransport(url: URL): void {
+  if (isSafeTransport(url)) return;
+  throw unknownServer(`${url.origin} is not https; name it in general.gitlab_server if that is what you want`);
+}
+
+/** TLS, or no network at all. */
+export function isSafeTransport({ protocol, hostname }: URL): boolean {
   const loopback = hostname === 'localhost' || hostname === '[::1]' || /^127(\.[0-9]{1,3}){3}$/.test(hostname);
-  if (protocol === 'https:' || (protocol === 'http:' && loopback)) return;
-  throw unknownServer(`${origin} is not https; name it in general.gitlab_server if that is what you want`);
+  return protocol === 'https:' || (protocol === 'http:' && loopback);
 }
 
 function unknownServer(why: string): ConfigurationError {

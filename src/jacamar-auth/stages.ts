@@ -35,7 +35,7 @@ import {
 import { jacamarVariables } from './environment.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
 import { createRootDirectory } from './root-directory.ts';
-import { findServer } from './server.ts';
+import { findServer, isSafeTransport } from './server.ts';
 import { readJob, type Site } from './site.ts';
 import { openTrustedFile, readTrustedFile, UntrustedFileError } from './trusted-file.ts';
 
@@ -84,7 +84,8 @@ async function config(step: Step): Promise<void> {
 
 /** What an administrator may have chosen, but should see in the log of every job. */
 function warnOfWeakness({ site, served: { server } }: Step): void {
-  if (server.url.startsWith('http:')) site.log.warn('the GitLab server is asked without TLS', { server: server.url });
+  if (!isSafeTransport(new URL(server.url)))
+    site.log.warn('the GitLab server is asked without TLS', { server: server.url });
   const isService = process.geteuid?.() !== 0 && site.configuration.auth.downscope === 'setuid';
   if (isService && statSync(site.configurationPath).uid !== 0) {
     site.log.warn(

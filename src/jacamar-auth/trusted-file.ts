@@ -31,6 +31,7 @@ export function readTrustedFile(path: string, limit: number): Buffer {
 
 /** Opens a trusted file for reading; the caller closes the descriptor. */
 export function openTrustedFile(path: string): number {
+  if (!path.startsWith('/')) throw new UntrustedFileError(path, 'is not an absolute path');
   const real = join(trustedDirectory(path, dirname(path)), basename(path));
   const descriptor = open(real);
   try {

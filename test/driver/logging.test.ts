@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { allProcesses, treeOf } from '../support/processes.ts';
-import { openWorld } from '../support/world.ts';
+import { type LogLine, openWorld } from '../support/world.ts';
 
 const run = promisify(execFile);
 const world = await openWorld({ accounts: [{}, {}] });
@@ -62,9 +62,12 @@ const levels: Record<string, readonly string[]> = {
   debug: ['DEBUG', 'INFO'],
 };
 for (const [level, expected] of Object.entries(levels)) {
-  test(`with level "${level}" a plain job logs ${expected.join(' and ') || 'nothing'}`, async () => {
+  test(`with level "${level}" a plain job logs its audit trail and ${expected.join(' and ') || 'nothing'}`, async () => {
     const { log } = await world.play({ options: { auth: { logging: { level } } } });
-    assert.deepEqual([...new Set(log.map((line) => line.level))].toSorted(), expected);
+    const isAudit = ({ msg }: LogLine) => msg === 'authorization decision';
+    const others = log.filter((line) => !isAudit(line)).map((line) => line.level);
+    assert.deepEqual([...new Set(others)].toSorted(), expected);
+    assert.ok(log.filter(isAudit).length >= 3);
   });
 }
 

@@ -2,13 +2,24 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, closeSync, linkSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import {
   checkDirectories,
   openTrustedFile,
   readTrustedFile,
+  resolveTrusted,
   UntrustedFileError,
 } from '../../src/jacamar-auth/trusted-file.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -151,5 +162,37 @@ describe('trusted directories', () => {
     symlinkSync(directory, `${directory}-link`);
     assert.throws(() => checkDirectories(`${directory}-link`), untrusted(/is not a directory/));
     assert.throws(() => checkDirectories(file), untrusted(/is not a directory/));
+  });
+});
+
+describe('a link on the way to a trusted directory', () => {
+  it('counts where nobody else could have put it', (context) => {
+    const root = scratchDirectory(context);
+    mkdirSync(join(root, 'real/below'), { recursive: true });
+    symlinkSync('real', join(root, 'one'));
+    symlinkSync(join(root, 'one'), join(root, 'two'));
+    assert.equal(resolveTrusted(join(root, 'two/below')), join(realpathSync(root), 'real/below'));
+  });
+
+  it('counts for nothing in a directory that others can write to, sticky or not', (context) => {
+    const root = scratchDirectory(context);
+    mkdirSync(join(root, 'ours'));
+    for (const mode of [0o777, 0o1777, 0o770]) {
+      const shared = join(root, `shared-${mode}`);
+      mkdirSync(shared);
+      symlinkSync('../ours', join(shared, 'link'));
+      symlinkSync(join(shared, 'link'), join(root, `through-${mode}`));
+      chmodSync(shared, mode);
+      for (const path of [join(shared, 'link'), join(root, `through-${mode}`)]) {
+        assert.throws(() => resolveTrusted(path), /is a symbolic link in a directory that others can write to/);
+      }
+    }
+  });
+
+  it('that leads round in a circle leads nowhere', (context) => {
+    const root = scratchDirectory(context);
+    symlinkSync('b', join(root, 'a'));
+    symlinkSync('a', join(root, 'b'));
+    assert.throws(() => resolveTrusted(join(root, 'a')), /too many symbolic links/);
   });
 });

@@ -116,6 +116,32 @@ test('the child makes its system calls in the order that the design fixes', asyn
   assert.deepEqual(once, order);
 });
 
+// What the parent's session keyring holds (keys of root, or of the job before) must not be the job's to find.
+test('the child has a session keyring of its own', async () => {
+  const search = (credentials: LaunchPlan['credentials']) => {
+    const { credentials: _, ...rest } = examplePlan;
+    const plan = { ...rest, ...(credentials ? { credentials } : {}) };
+    const keyctl = { file: '/usr/bin/keyctl', argv: ['keyctl', 'search', '@s', 'user', 'jt_key'] };
+    return `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(addonFile('credentials'))});
+      const pid = m.exports.launch(${JSON.stringify({ ...plan, ...keyctl })});
+      const look = () => { const s = m.exports.wait(pid); s ? process.exit(s.exitCode) : setTimeout(look, 10); }; look();`;
+  };
+  const found = (code: string) =>
+    finished('keyctl', [
+      'session',
+      '-',
+      'sh',
+      '-c',
+      'keyctl add user jt_key x @s; exec "$@"',
+      'sh',
+      process.execPath,
+      '-e',
+      code,
+    ]);
+  assert.equal((await found(search(undefined))).code, 0, 'root itself finds the key');
+  assert.equal((await found(search(examplePlan.credentials))).code, 1);
+});
+
 describe('failures of a launch', () => {
   const cases: readonly [title: string, change: Partial<LaunchPlan>, expected: Partial<CredentialsError>][] = [
     [

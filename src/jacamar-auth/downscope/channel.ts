@@ -102,6 +102,8 @@ function watched(write: Write): { write: Write; readonly isBusy: boolean } {
 }
 
 const LOOK_AGAIN_MS = 100;
+/** More than this cannot still be on its way in pipes; somebody else writes. */
+const LATE_LIMIT = 1024 * 1024;
 
 /** Gives up on pipes that somebody else holds open, when nothing has come for as long as that. */
 async function whileHeard(patience: number, source: Socket, report: Promise<Buffer>, isBusy: () => boolean) {
@@ -109,7 +111,8 @@ async function whileHeard(patience: number, source: Socket, report: Promise<Buff
   void report.finally(() => {
     isDone = true;
   });
-  for (let silent = 0, heard = -1; !isDone && silent < patience; silent += LOOK_AGAIN_MS) {
+  const limit = source.bytesRead + LATE_LIMIT;
+  for (let silent = 0, heard = -1; !isDone && silent < patience && heard < limit; silent += LOOK_AGAIN_MS) {
     if (isBusy() || source.bytesRead > heard) silent = 0;
     heard = source.bytesRead;
     await Promise.race([report, delay(LOOK_AGAIN_MS)]);
