@@ -15,7 +15,7 @@ interface JobVariable {
 }
 
 /** As they stand in the address, that is, in its encoding: the runner's scripts use them in this form. */
-export interface RepositoryCredentials {
+interface RepositoryCredentials {
   readonly username: string;
   readonly password: Secret;
 }

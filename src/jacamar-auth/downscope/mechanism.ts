@@ -32,12 +32,12 @@ export interface Mechanism {
   plan(downscope: Downscope, args: readonly string[]): MechanismPlan;
 }
 
-export interface DownscopeWishes {
+interface DownscopeWishes {
   readonly credentials: Pick<Credentials, 'capabilities'>;
   readonly noNewPrivileges: boolean;
 }
 
-export type MechanismPlan = Pick<
+type MechanismPlan = Pick<
   LaunchPlan,
   'file' | 'argv' | 'env' | 'credentials' | 'noNewPrivileges' | 'newSession' | 'deathSignal'
 >;
