@@ -1,5 +1,6 @@
-# The two addons. `credentials` may change ids and is loaded by jacamar-auth only; `lock` is built apart,
-# so that the program of the job's user carries no such code. Launchers and native tests: native/CMakeLists.txt.
+# The addons. `credentials` may change ids and is loaded by jacamar-auth only; `lock` is built apart, so that
+# the program of the job's user carries no such code; `seccomp` is the only one that needs libseccomp, and is
+# loaded by jacamar-auth where a filter is configured. Launchers and native tests: native/CMakeLists.txt.
 {
   'target_defaults': {
     'include_dirs': ['native/support'],
@@ -24,5 +25,10 @@
       ],
     },
     { 'target_name': 'lock', 'sources': ['native/lock/addon.cc'] },
+    {
+      'target_name': 'seccomp',
+      'sources': ['native/seccomp/filter.cc', 'native/seccomp/addon.cc', 'native/support/older_runtime.cc'],
+      'libraries': ['-lseccomp'],
+    },
   ],
 }

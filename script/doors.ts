@@ -56,7 +56,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
   {
     what: 'loading an addon',
     looksLike: /process\.dlopen|\.node'/,
-    only: ['src/jacamar-auth/credentials.ts', 'src/contract/lock.ts'],
+    only: ['src/jacamar-auth/credentials.ts', 'src/jacamar-auth/filter-compiler.ts', 'src/contract/lock.ts'],
   },
   { what: "the process's environment", looksLike: /process\.env\b/, only: ['src/contract/program.ts'] },
   {
@@ -82,6 +82,12 @@ export const NATIVE_DOORS: readonly Door[] = [
     only: ['native/credentials/', 'native/launcher/main.cc'],
   },
   { what: 'raising capabilities', looksLike: /PR_CAP_AMBIENT_RAISE/, only: ['native/launcher/main.cc'] },
+  { what: 'libseccomp', looksLike: /#include <seccomp\.h>/, only: ['native/seccomp/'] },
+  {
+    what: 'installing a filter of system calls',
+    looksLike: /\bSYS_seccomp\b|PR_SET_SECCOMP|\bseccomp_load\(/,
+    only: ['native/credentials/launch.cc'],
+  },
   { what: 'fork', looksLike: /\bv?fork\(|\bclone\(/, only: ['native/credentials/launch.cc'] },
   {
     what: 'exec',

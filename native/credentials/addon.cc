@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -31,19 +32,8 @@ void check(Env env, const jacamar::Outcome& outcome) {
   if (outcome) throw error_of(env, *outcome);
 }
 
-[[nodiscard]] Object to_object(const Value& value, const char* name) {
-  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be an object");
-  return value.As<Object>();
-}
-
-template <typename Item, typename Convert>
-[[nodiscard]] std::vector<Item> to_list(const Value& value, const std::string& name, Convert convert) {
-  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), name + " must be an array");
-  const auto array = value.As<Napi::Array>();
-  std::vector<Item> list;
-  for (std::uint32_t i = 0; i < array.Length(); ++i) list.push_back(convert(array.Get(i), name));
-  return list;
-}
+using jacamar::to_list;
+using jacamar::to_object;
 
 [[nodiscard]] id_t to_id(const Value& value, const std::string& name) {
   return jacamar::to_integer<id_t>(value, name, 0, UINT32_MAX);
@@ -52,6 +42,21 @@ template <typename Item, typename Convert>
 [[nodiscard]] jacamar::Credentials to_credentials(const Object& from) {
   return {to_id(from.Get("uid"), "uid"), to_id(from.Get("gid"), "gid"),
           to_list<gid_t>(from.Get("groups"), "groups", to_id)};
+}
+
+/// The bytes that the filter compiler made. The kernel judges the instructions.
+[[nodiscard]] std::vector<sock_filter> to_filter(const Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(value.Env(), "seccompFilter must be a Uint8Array");
+  }
+  const auto bytes = value.As<Napi::Uint8Array>();
+  const std::size_t size = bytes.ByteLength();
+  if (size == 0 || size % sizeof(sock_filter) != 0 || size / sizeof(sock_filter) > BPF_MAXINSNS) {
+    throw Napi::RangeError::New(value.Env(), "seccompFilter has no possible length");
+  }
+  std::vector<sock_filter> filter(size / sizeof(sock_filter));
+  std::memcpy(filter.data(), bytes.Data(), size);
+  return filter;
 }
 
 [[nodiscard]] jacamar::Plan to_plan(const Object& from) {
@@ -71,6 +76,8 @@ template <typename Item, typename Convert>
   plan.death_signal = jacamar::to_integer<int>(from.Get("deathSignal"), "deathSignal", 0, 64);
   plan.no_new_privileges = jacamar::to_boolean(from.Get("noNewPrivileges"), "noNewPrivileges");
   plan.new_session = jacamar::to_boolean(from.Get("newSession"), "newSession");
+  const Value filter = from.Get("seccompFilter");
+  if (!filter.IsUndefined()) plan.seccomp_filter = to_filter(filter);
   return plan;
 }
 

@@ -3,6 +3,7 @@
 // Nothing here throws. A failure is the step that failed and its errno.
 #pragma once
 
+#include <linux/filter.h>
 #include <sys/types.h>
 
 #include <array>
@@ -18,9 +19,10 @@ namespace jacamar {
 /// In the order in which a launch takes them; then those of the other functions.
 // clang-format off
 enum class Step : std::uint32_t {
-  plan, fork, session, signals, streams, descriptors, core_limit, groups, gid, uid, keyring, ambient, capabilities,
+  plan, fork, session, signals, streams, descriptors, core_limit, keep, groups, gid, uid, keyring, ambient,
+  capabilities,
   proof_ids, proof_groups, proof_capabilities, regain_uid, regain_gid, regain_groups,
-  directory, privileges, death_signal, parent, program, report, passwd, group_list, group, dump, syslog, last,
+  directory, privileges, death_signal, parent, filter, program, report, passwd, group_list, group, dump, syslog, last,
 };
 // clang-format on
 
@@ -58,11 +60,14 @@ struct Credentials {
 };
 /// What must hold of credentials before the fork and again after the drop: no root, no "unchanged".
 [[nodiscard]] bool acceptable(const Credentials& credentials) noexcept;
+/// The one capability that can outlive a drop, and only until exec: without it, the kernel takes a filter
+/// from nobody who has not given up new privileges.
+enum class Rights : std::uint8_t { nothing, for_filter };
 /// Groups, gid, uid, then every capability set; then the proof. Child only; async-signal-safe.
 /// `groups` are sorted, `scratch` has room for one more. A failure leaves a state fit for _exit only.
-[[nodiscard]] Outcome drop(const Credentials& credentials, std::vector<gid_t>& scratch) noexcept;
+[[nodiscard]] Outcome drop(const Credentials& credentials, std::vector<gid_t>& scratch, Rights rights) noexcept;
 /// Empties the capability sets and reads them back. Child only; async-signal-safe.
-[[nodiscard]] Outcome clear_capabilities() noexcept;
+[[nodiscard]] Outcome clear_capabilities(Rights rights) noexcept;
 
 struct Capabilities {
   std::uint64_t permitted, effective, ambient;
@@ -80,6 +85,7 @@ struct Plan {
   int death_signal = 0;
   bool no_new_privileges = false;
   bool new_session = false;
+  std::vector<sock_filter> seccomp_filter;  // empty: none. The last step before exec, which it must allow
 };
 /// Forks, drops, proves, executes. Returns when the program runs or the child has failed and is
 /// reaped. Main thread only (the death signal is tied to the thread that forks).

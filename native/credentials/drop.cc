@@ -22,6 +22,19 @@ struct CapabilitySets {
   std::array<__user_cap_data_struct, 2> words{};
 };
 
+[[nodiscard]] bool operator==(const CapabilitySets& one, const CapabilitySets& other) noexcept {
+  return std::equal(one.words.begin(), one.words.end(), other.words.begin(), [](const auto& left, const auto& right) {
+    return left.effective == right.effective && left.permitted == right.permitted &&
+           left.inheritable == right.inheritable;
+  });
+}
+
+[[nodiscard]] CapabilitySets sets_with(Rights rights) noexcept {
+  constexpr std::uint32_t admin = std::uint32_t{1} << CAP_SYS_ADMIN;
+  if (rights == Rights::nothing) return {};
+  return {{{{admin, admin, 0}, {0, 0, 0}}}};
+}
+
 [[nodiscard]] bool read_capabilities(CapabilitySets& sets) noexcept {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   return syscall(SYS_capget, &header, sets.words.data()) == 0;
@@ -87,23 +100,24 @@ bool acceptable(const Credentials& credentials) noexcept {
          std::find(groups.begin(), groups.end(), static_cast<gid_t>(-1)) == groups.end();
 }
 
-Outcome clear_capabilities() noexcept {
+Outcome clear_capabilities(Rights rights) noexcept {
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return Failure{Step::ambient, errno};
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  CapabilitySets sets;
+  CapabilitySets sets = sets_with(rights);
   if (syscall(SYS_capset, &header, sets.words.data()) != 0) return Failure{Step::capabilities, errno};
   if (!read_capabilities(sets)) return Failure{Step::proof_capabilities, errno};
-  std::uint32_t left = 0;
-  for (const auto& word : sets.words) left |= word.permitted | word.effective | word.inheritable;
-  return unless(left == 0 && ambient_set() == 0, Step::proof_capabilities);
+  return unless(sets == sets_with(rights) && ambient_set() == 0, Step::proof_capabilities);
 }
 
-Outcome drop(const Credentials& to, std::vector<gid_t>& scratch) noexcept {
+Outcome drop(const Credentials& to, std::vector<gid_t>& scratch, Rights rights) noexcept {
+  // Else leaving uid 0 empties the sets. Exec takes this back, and what it kept: the sets of a process that is
+  // not root become those of the program file.
+  if (rights != Rights::nothing && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return Failure{Step::keep, errno};
   if (syscall(SYS_setgroups, to.groups.size(), to.groups.data()) != 0) return Failure{Step::groups, errno};
   if (syscall(SYS_setresgid, to.gid, to.gid, to.gid) != 0) return Failure{Step::gid, errno};
   if (syscall(SYS_setresuid, to.uid, to.uid, to.uid) != 0) return Failure{Step::uid, errno};
   if (auto failure = leave_keyring()) return failure;
-  if (auto failure = clear_capabilities()) return failure;
+  if (auto failure = clear_capabilities(rights)) return failure;
   if (auto failure = prove_ids(to)) return failure;
   if (auto failure = prove_groups(to, scratch)) return failure;
   return prove_no_return();

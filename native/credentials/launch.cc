@@ -2,6 +2,7 @@
 // calls only, reports the step that failed through a close-on-exec pipe, and ends with _exit.
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include <ctime>
 
 #include "../support/descriptors.hh"
+#include "../support/owned_descriptor.hh"
 #include "credentials.hh"
 
 namespace jacamar {
@@ -27,22 +29,6 @@ std::optional<rlimit> inherited_core_limit;
 
 constexpr time_t patience = 60;  // seconds for the way to exec; a chdir may wait for an automounter
 
-class Descriptor {
- public:
-  explicit Descriptor(int number) noexcept : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { reset(); }
-  [[nodiscard]] int get() const noexcept { return number_; }
-  void reset() noexcept {
-    if (number_ >= 0) close(number_);
-    number_ = -1;
-  }
-
- private:
-  int number_;
-};
-
 /// What the child works with; complete before the fork.
 struct Prepared {
   const Plan& plan;
@@ -50,7 +36,8 @@ struct Prepared {
   std::vector<gid_t> scratch;
   pid_t parent;
   bool own_capabilities;  // not root, no other account asked for: then the sets are cleared by us
-  bool binary;            // the descriptor holds an ELF file, so it need not stay open after exec
+  sock_fprog filter;
+  bool binary;  // the descriptor holds an ELF file, so it need not stay open after exec
 };
 
 [[nodiscard]] std::vector<char*> pointers(std::vector<std::string>& strings) noexcept {
@@ -111,9 +98,20 @@ void default_signals() noexcept {
 }
 
 [[nodiscard]] Outcome take_credentials(Prepared& prepared) noexcept {
-  if (prepared.plan.credentials) return drop(*prepared.plan.credentials, prepared.scratch);
-  if (prepared.own_capabilities) return clear_capabilities();
+  const Plan& plan = prepared.plan;
+  const bool bare_filter = !plan.seccomp_filter.empty() && !plan.no_new_privileges;
+  const auto rights = bare_filter ? Rights::for_filter : Rights::nothing;
+  if (plan.credentials) return drop(*plan.credentials, prepared.scratch, rights);
+  if (prepared.own_capabilities) return clear_capabilities(Rights::nothing);
   return std::nullopt;
+}
+
+/// By hand, as libseccomp allocates. Without SECCOMP_FILTER_FLAG_LOG: the kernel logs a killed process anyway, and
+/// a job must not be able to fill the audit log with calls that are merely answered with an error.
+[[nodiscard]] Outcome install_filter(const sock_fprog& filter) noexcept {
+  if (filter.len == 0) return std::nullopt;
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0) return std::nullopt;
+  return Failure{Step::filter, errno};
 }
 
 /// Returns only on failure. Undumpable on both sides of the drop, because a change of ids resets the
@@ -130,6 +128,8 @@ void default_signals() noexcept {
   // The kernel forgets the death signal when ids change, hence so late; a parent that died before is seen here.
   if (getppid() != prepared.parent) return {Step::parent, ESRCH};
   set_signal_mask(sigset_t{}, nullptr);
+  // From here on only what the filter lets through: exec, or the report of its failure.
+  if (auto failure = install_filter(prepared.filter)) return *failure;
   if (program < 0) {
     execve(plan.file.c_str(), prepared.argv.data(), prepared.env.data());
   } else {
@@ -185,7 +185,9 @@ void default_signals() noexcept {
     scratch.resize(groups.size() + 1);
   }
   const bool root = getuid() == 0 || geteuid() == 0;  // exec gives root its capabilities anyway
-  return {plan, pointers(plan.argv), pointers(plan.env), scratch, getpid(), !root, is_elf(plan.descriptor)};
+  auto& filter = plan.seccomp_filter;
+  const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
+  return {plan, pointers(plan.argv), pointers(plan.env), scratch, getpid(), !root, program, is_elf(plan.descriptor)};
 }
 
 /// The child's whole life. A script's descriptor moves out of the way of the streams first.
@@ -203,7 +205,8 @@ void default_signals() noexcept {
 Result<pid_t> launch(Plan& plan) noexcept {
   if (plan.credentials && !acceptable(*plan.credentials)) return Failure{Step::plan, EPERM};
   const bool program = plan.descriptor >= 0 || plan.file.starts_with('/');
-  if (plan.argv.empty() || !program || !plan.cwd.starts_with('/')) return Failure{Step::plan, EINVAL};
+  const bool too_long = plan.seccomp_filter.size() > BPF_MAXINSNS;
+  if (plan.argv.empty() || !program || !plan.cwd.starts_with('/') || too_long) return Failure{Step::plan, EINVAL};
   Prepared prepared = prepare(plan);
   int ends[2] = {-1, -1};
   if (pipe2(ends, O_CLOEXEC) != 0) return Failure{Step::report, errno};

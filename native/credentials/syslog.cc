@@ -21,6 +21,7 @@ constexpr std::array<StepText, static_cast<std::size_t>(Step::last)> texts{{
     {"check the plan", "launch"}, {"start a child", "fork"}, {"start a session", "setsid"},
     {"reset signals", "sigaction"}, {"connect standard streams", "dup2"},
     {"close inherited descriptors", "close_range"}, {"restore the core limit", "setrlimit"},
+    {"keep the right to install a filter", "prctl"},
     {"set groups", "setgroups"}, {"set the group id", "setresgid"}, {"set the user id", "setresuid"},
     {"leave the session keyring", "keyctl"},
     {"clear ambient capabilities", "prctl"}, {"clear capabilities", "capset"},
@@ -28,6 +29,7 @@ constexpr std::array<StepText, static_cast<std::size_t>(Step::last)> texts{{
     {"prove that root is out of reach", "setresuid"}, {"prove that group 0 is out of reach", "setresgid"},
     {"prove that groups are fixed", "setgroups"}, {"enter the directory", "chdir"},
     {"forbid new privileges", "prctl"}, {"set the death signal", "prctl"}, {"find the parent alive", "getppid"},
+    {"install the filter of system calls", "seccomp"},
     {"execute the program", "execve"}, {"hear from the child", "read"}, {"look up the account", "getpwnam_r"},
     {"list the groups", "getgrouplist"}, {"look up the group", "getgrnam_r"}, {"forbid dumps and tracing", "prctl"}, {"write to syslog", "sendto"},
 }};

@@ -212,6 +212,7 @@ int main(int argc, char** argv, char** environment) {
   check_path(runtime, own_too);
   check_path(prefix + "/lib/lock.node", own_too);
   if (role != "jacamar") check_path(prefix + "/lib/credentials.node", own_too);
+  if (role == "jacamar-auth") check_path(prefix + "/lib/seccomp.node", own_too);
   pass_capabilities(words);
   argv[0] = self.data();
   auto kept = clean_environment(environment);

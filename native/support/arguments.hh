@@ -1,4 +1,4 @@
-// What both addons need to take arguments from JavaScript and to hand failures back. TypeScript has
+// What all addons need to take arguments from JavaScript and to hand failures back. TypeScript has
 // checked the types already; a privileged addon checks count, type and range again, because a
 // mistaken number here is an identity. Everything throws a JavaScript error, so adapters only.
 #pragma once
@@ -13,6 +13,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "napi.hh"
 
@@ -51,6 +52,20 @@ template <typename Integer>
 [[nodiscard]] inline bool to_boolean(const Napi::Value& value, const std::string& name) {
   if (!value.IsBoolean()) throw Napi::TypeError::New(value.Env(), name + " must be a boolean");
   return value.As<Napi::Boolean>().Value();
+}
+
+[[nodiscard]] inline Napi::Object to_object(const Napi::Value& value, const std::string& name) {
+  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), name + " must be an object");
+  return value.As<Napi::Object>();
+}
+
+template <typename Item, typename Convert>
+[[nodiscard]] std::vector<Item> to_list(const Napi::Value& value, const std::string& name, Convert convert) {
+  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), name + " must be an array");
+  const auto array = value.As<Napi::Array>();
+  std::vector<Item> list;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) list.push_back(convert(array.Get(i), name));
+  return list;
 }
 
 /// libuv knows the errors that its own calls meet; these are met here as well. (glibc's own function

@@ -37,6 +37,11 @@ export interface LaunchPlan {
   readonly deathSignal: number;
   /** A session of its own, without a terminal; the pid is its process group too. */
   readonly newSession: boolean;
+  /**
+   * Filter of system calls (filter-compiler.ts), installed as the last step before the program, which it must allow.
+   * Without noNewPrivileges only root can have it installed.
+   */
+  readonly seccompFilter?: Uint8Array;
 }
 
 /** How a child ended: by exit or by signal. */

@@ -220,15 +220,22 @@ async function signalAsAccount(
 }
 
 /** jacamar ended without a word, or without one that can be true. */
-function died({ stop }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
+function died({ stop, downscope }: Errand, status: ExitStatus, surviving: readonly string[]): SystemFailure {
   const how = describeExit(status);
   const ending = stop.aborted ? `was stopped (${stop.reason}) and` : 'unexpectedly';
   const rest = surviving.length === 0 ? '' : `; still alive: ${surviving.join(', ')}`;
   return new SystemFailure({
     code: 'ERR_JACAMAR_DIED',
-    message: `jacamar ${ending} ended with ${how}${rest}`,
+    message: `jacamar ${ending} ended with ${how}${filterHint(downscope, status)}${rest}`,
     publicMessage: `The program that runs the job ${ending} ended with ${how}.`,
   });
+}
+
+/** A filter that kills also kills jacamar, which runs under it like the job. */
+function filterHint({ seccompFilter }: Downscope, status: ExitStatus): string {
+  const isKilled = 'signal' in status && status.signal === constants.signals.SIGSYS;
+  if (seccompFilter === undefined || !isKilled) return '';
+  return ' (it made a system call that auth.seccomp refuses; the kernel log has its number)';
 }
 
 /** The report comes from the user's own process: it can blame the job or the host, never grant anything. */

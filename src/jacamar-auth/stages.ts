@@ -22,6 +22,7 @@ import { tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
+import { type CallFilter, callFilter } from './call-filter.ts';
 import { type Decision, decide } from './decision.ts';
 import {
   continueStarter,
@@ -33,6 +34,7 @@ import {
   signalSession,
 } from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
+import { warnOfNoNewPrivileges } from './no-new-privileges.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
 import { createRootDirectory } from './root-directory.ts';
 import { findServer, isSafeTransport } from './server.ts';
@@ -44,16 +46,20 @@ const LARGEST_SCRIPT = 64 * 1024 * 1024;
 
 /** Runs the stage that was asked for, to its end. */
 export async function runStage(site: Site, call: StageCall, stop: AbortSignal): Promise<void> {
-  const { downscope, noNewPrivs } = site.configuration.auth;
-  MECHANISMS[downscope].check({ credentials: site.credentials, noNewPrivileges: noNewPrivs });
+  const { downscope, noNewPrivs: noNewPrivileges } = site.configuration.auth;
+  if (call.stage === 'config') warnOfNoNewPrivileges(site.log, downscope);
+  const filter = callFilter(site.configuration, site.credentials);
+  MECHANISMS[downscope].check({ credentials: site.credentials, noNewPrivileges, hasFilter: filter !== undefined });
   const served = serve(site);
   const records = new RecordDirectory(site.stateDirectory, served.server.url, served.job.id);
-  await STAGES[call.stage]({ site, served, records, call, stop });
+  await STAGES[call.stage]({ site, filter, served, records, call, stop });
 }
 
 /** What each stage function works with. */
 interface Step {
   readonly site: Site;
+  /** Of system calls, where the site wants one. */
+  readonly filter: CallFilter | undefined;
   readonly served: ServedJob;
   readonly records: RecordDirectory;
   readonly call: StageCall;
@@ -132,11 +138,12 @@ async function cleanup(step: Step): Promise<void> {
  * After a hard stop the runner waits only five minutes for a run call before it starts cleanup, and a killed
  * one leaves nobody to wait for: what still runs of the job is ended here.
  */
-async function endRunning({ site, records }: Step, account: Account): Promise<void> {
+async function endRunning(step: Step, account: Account): Promise<void> {
+  const { site, records } = step;
   const { running } = records;
   if (running === undefined || !mayBeAlive(running)) return;
   site.log.warn('a run stage of this job still lives and is ended', { pid: running.pid });
-  const downscope = downscopeFor(site, account);
+  const downscope = downscopeFor(step, account);
   await signalSession(downscope, 'SIGTERM', running.pid, site.credentials);
   const deadline = performance.now() + site.configuration.general.killTimeoutMs;
   while (mayBeAlive(running) && performance.now() < deadline) await delay(50);
@@ -236,7 +243,7 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
   const { general } = site.configuration;
   const handoff = handoffOf(step, record, account);
   const errand: Errand = {
-    downscope: downscopeFor(site, account),
+    downscope: downscopeFor(step, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
     handoff: (reportMark) => encodeHandoff(reportMark === undefined ? handoff : { ...handoff, reportMark }, script),
     output,
@@ -251,10 +258,16 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
   return await runJacamar(errand, site.credentials, site.lock);
 }
 
-function downscopeFor({ configuration: { auth } }: Site, account: Account): Downscope {
-  const mechanism = MECHANISMS[auth.downscope];
+function downscopeFor({ site, filter }: Step, account: Account): Downscope {
+  const { auth } = site.configuration;
   refuseRoot(account);
-  return { mechanism, jacamar: jacamarExecutable(auth.jacamarPath), account, noNewPrivileges: auth.noNewPrivs };
+  return {
+    mechanism: MECHANISMS[auth.downscope],
+    jacamar: jacamarExecutable(auth.jacamarPath),
+    account,
+    noNewPrivileges: auth.noNewPrivs || filter?.noNewPrivileges === true,
+    ...(filter === undefined ? {} : { seccompFilter: filter.compileFor(account) }),
+  };
 }
 
 function handoffOf(

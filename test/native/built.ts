@@ -5,11 +5,14 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Lock } from '../../src/contract/lock.ts';
 import type { Credentials, ExitStatus, LaunchPlan } from '../../src/jacamar-auth/credentials.ts';
+import type { FilterCompiler } from '../../src/jacamar-auth/filter-compiler.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
+export type AddonName = 'credentials' | 'lock' | 'seccomp';
+
 /** Built by node-gyp. */
-export const addonFile = (name: 'credentials' | 'lock'): string => path.join(root, 'build/Release', `${name}.node`);
+export const addonFile = (name: AddonName): string => path.join(root, 'build/Release', `${name}.node`);
 
 /** Built by CMake from native/. */
 export const nativeFile = (name: string): string => {
@@ -18,7 +21,7 @@ export const nativeFile = (name: string): string => {
   return file;
 };
 
-function load(name: 'credentials' | 'lock'): unknown {
+function load(name: AddonName): unknown {
   const module = { exports: {} };
   process.dlopen(module, addonFile(name));
   return module.exports;
@@ -26,6 +29,7 @@ function load(name: 'credentials' | 'lock'): unknown {
 
 export const loadBuiltCredentials = (): Credentials => load('credentials') as Credentials;
 export const loadBuiltLock = (): Lock => load('lock') as Lock;
+export const loadBuiltFilterCompiler = (): FilterCompiler => load('seccomp') as FilterCompiler;
 
 /** A launch that works, as an account that exists by number only. */
 export const examplePlan: LaunchPlan = {

@@ -213,6 +213,11 @@ describe('a plan of a wrong shape', () => {
     ['a signal beyond 64', { deathSignal: 65 }, RangeError],
     ['a flag that is a number', { noNewPrivileges: 1 }, TypeError],
     ['a flag left out', { newSession: undefined }, TypeError],
+    ['a filter that is text', { seccompFilter: 'allow' }, TypeError],
+    ['a filter that is a view of something else', { seccompFilter: new Uint32Array(2) }, TypeError],
+    ['an empty filter, which would be none', { seccompFilter: new Uint8Array(0) }, RangeError],
+    ['a filter that is cut off', { seccompFilter: new Uint8Array(12) }, RangeError],
+    ['a filter longer than the kernel takes', { seccompFilter: new Uint8Array(8 * 4097) }, RangeError],
   ];
   for (const [title, change, error] of cases) {
     test(`is refused: ${title}`, () => {

@@ -19,7 +19,8 @@ beforeEach(() => {
   for (const folder of ['bin', 'libexec', 'lib']) fs.mkdirSync(path.join(prefix, folder), { mode: 0o755 });
   for (const role of roles) install(nativeFile(`bin/${role}`), `bin/${role}`);
   install(nativeFile('test-runtime'), 'libexec/jacamar-runtime');
-  for (const addon of ['credentials', 'lock']) fs.writeFileSync(at(`lib/${addon}.node`), '', { mode: 0o644 });
+  for (const addon of ['credentials', 'lock', 'seccomp'])
+    fs.writeFileSync(at(`lib/${addon}.node`), '', { mode: 0o644 });
 });
 afterEach(() => fs.rmSync(prefix, { recursive: true }));
 
@@ -181,6 +182,12 @@ describe('what is not started', () => {
       () => fs.chownSync(at('lib/credentials.node'), account.uid, 0),
       'lib/credentials.node',
       /owned by root/,
+    ],
+    [
+      'a filter compiler that all may write',
+      () => fs.chmodSync(at('lib/seccomp.node'), 0o666),
+      'lib/seccomp.node',
+      /writable/,
     ],
     ['an addon that all may write', () => fs.chmodSync(at('lib/lock.node'), 0o666), 'lib/lock.node', /writable/],
     ['a folder of another owner', () => fs.chownSync(at('lib'), account.uid, 0), 'lib', /owned by root/],

@@ -1,4 +1,4 @@
-// What the two addons export to JavaScript, import from the system, and need of it.
+// What the addons export to JavaScript, import from the system, and need of it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { addonFile, loadBuiltCredentials, loadBuiltLock } from './built.ts';
+import { type AddonName, addonFile, loadBuiltCredentials, loadBuiltFilterCompiler, loadBuiltLock } from './built.ts';
+
+const addons: readonly AddonName[] = ['credentials', 'lock', 'seccomp'];
 
 const source = (name: string): string => readFileSync(path.join(import.meta.dirname, '../../src', name), 'utf8');
 
@@ -16,7 +18,7 @@ function typedNames(text: string, name: string): string[] {
   return [...body.matchAll(/^ {2}([a-zA-Z]+)\(/gm)].map((match) => match[1] ?? '');
 }
 
-const imports = (name: 'credentials' | 'lock'): string[] =>
+const imports = (name: AddonName): string[] =>
   execFileSync('nm', ['-D', '--undefined-only', addonFile(name)], { encoding: 'utf8' })
     .split('\n')
     .map((line) => line.trim().split(' ').at(-1)?.split('@')[0] ?? '')
@@ -37,6 +39,12 @@ describe('exports of the addons', () => {
     const typed = typedNames(source('contract/lock.ts'), 'Lock');
     assert.ok(typed.length > 3);
     assert.deepEqual(Object.keys(loadBuiltLock()).toSorted(), typed.toSorted());
+  });
+
+  test('seccomp: exactly what filter-compiler.ts types', () => {
+    const typed = typedNames(source('jacamar-auth/filter-compiler.ts'), 'FilterCompiler');
+    assert.ok(typed.length > 3);
+    assert.deepEqual(Object.keys(loadBuiltFilterCompiler()).toSorted(), typed.toSorted());
   });
 
   test('credentials refuses to load outside the main thread', async () => {
@@ -62,9 +70,22 @@ describe('imports of the addons', () => {
     assert.deepEqual(found.toSorted(), ['execve', 'fork', 'syscall']);
   });
 
-  test('neither needs more than Enterprise Linux 8 has', () => {
+  test('the filter compiler has no such way, and installs no filter', () => {
+    const found = imports('seccomp').filter(
+      (symbol) => idChanging.test(symbol) || /^(prctl|seccomp_load)$/.test(symbol),
+    );
+    assert.deepEqual(found, []);
+  });
+
+  test('libseccomp is needed by the filter compiler alone', () => {
+    const needs = (name: AddonName) =>
+      /NEEDED.*\[libseccomp\.so\.2\]/.test(execFileSync('readelf', ['-d', addonFile(name)], { encoding: 'utf8' }));
+    assert.deepEqual(addons.filter(needs), ['seccomp']);
+  });
+
+  test('none needs more than Enterprise Linux 8 has', () => {
     const newest = { GLIBC: [2, 28], GLIBCXX: [3, 4, 25], CXXABI: [1, 3, 11] };
-    for (const name of ['credentials', 'lock'] as const) {
+    for (const name of addons) {
       const table = execFileSync('objdump', ['-T', addonFile(name)], { encoding: 'utf8' });
       for (const [library, limit] of Object.entries(newest)) {
         for (const [symbol, version] of table.matchAll(new RegExp(`\\b${library}_([0-9.]+)`, 'g'))) {
@@ -74,8 +95,8 @@ describe('imports of the addons', () => {
     }
   });
 
-  test('both are linked with relro, immediate binding and a stack that cannot be executed', () => {
-    for (const name of ['credentials', 'lock'] as const) {
+  test('all are linked with relro, immediate binding and a stack that cannot be executed', () => {
+    for (const name of addons) {
       const headers = execFileSync('readelf', ['-lWd', addonFile(name)], { encoding: 'utf8' });
       assert.match(headers, /GNU_RELRO/);
       assert.match(headers, /BIND_NOW|FLAGS.*NOW/);

@@ -16,6 +16,7 @@ const FILES = [
   { from: 'runtime/jacamar-runtime', to: 'libexec', mode: 0o755 },
   { from: 'Release/credentials.node', to: 'lib', mode: 0o644 },
   { from: 'Release/lock.node', to: 'lib', mode: 0o644 },
+  { from: 'Release/seccomp.node', to: 'lib', mode: 0o644 },
   { from: 'native/bin/jacamar', to: 'bin', mode: 0o755 },
   { from: 'native/bin/jacamar-admin', to: 'bin', mode: 0o755 },
   { from: 'native/bin/jacamar-auth', to: 'bin', mode: 0o700 },

@@ -2,6 +2,7 @@
 // line, what was expected, what is there, and for an unknown name the one that was probably meant.
 
 import type { BaseIssue } from 'valibot';
+import { closest } from '../closest.ts';
 import { ConfigurationError } from '../errors.ts';
 import { printable } from '../text.ts';
 import { type KeyPath, lineFinder } from './key-line.ts';
@@ -89,17 +90,6 @@ function nearest(path: KeyPath, root: Table<unknown>): string | undefined {
   return closest(name, namesOf(tableAt(path.slice(0, -1), root))) ?? closest(name, allNames(root, []));
 }
 
-function closest(name: string, known: readonly string[]): string | undefined {
-  let best: { readonly name: string; readonly distance: number } | undefined;
-  for (const candidate of known) {
-    const last = candidate.slice(candidate.lastIndexOf('.') + 1);
-    const distance = editDistance(last, name);
-    const isNear = distance <= Math.min(4, Math.ceil(last.length / 3));
-    if (isNear && distance < (best?.distance ?? Infinity)) best = { name: candidate, distance };
-  }
-  return best?.name;
-}
-
 function tableAt(path: KeyPath, root: Table<unknown>): Table<unknown> {
   return path.reduce<Table<unknown>>((table, part) => {
     return typeof part === 'number' ? table : (table.tables[part] ?? table);
@@ -113,21 +103,6 @@ function namesOf(table: Table<unknown>): string[] {
 function allNames(table: Table<unknown>, path: readonly string[]): string[] {
   const inner = Object.entries(table.tables).flatMap(([name, each]) => allNames(each, [...path, name]));
   return [...namesOf(table).map((name) => [...path, name].join('.')), ...inner];
-}
-
-/** Levenshtein's distance; names longer than any of ours need no exact answer. */
-function editDistance(one: string, other: string): number {
-  if (other.length > 64) return other.length;
-  let above = Array.from({ length: other.length + 1 }, (_, column) => column);
-  for (const [row, left] of [...one].entries()) {
-    const current = [row + 1];
-    for (let column = 0; column < other.length; column++) {
-      const replaced = (above[column] ?? 0) + (left === other[column] ? 0 : 1);
-      current.push(Math.min(replaced, (above[column + 1] ?? 0) + 1, (current[column] ?? 0) + 1));
-    }
-    above = current;
-  }
-  return above[other.length] ?? other.length;
 }
 
 /** A text that may hold a secret is not repeated, nor is a whole table. */

@@ -99,10 +99,11 @@ export const logLocation = kind(
   ),
 );
 
-/** Upstream's documents do not say whether this one is a number or a switch. */
-export const flagOrNumber = kind(
+/** Upstream's documents do not say whether this one is a number or a switch. libseccomp takes no more than 4094. */
+const ERROR_NUMBER = 'true, false or an error number up to 4094';
+export const errorNumber = kind(
   'boolean or integer',
-  v.union([v.boolean(), wholeNumber({ min: 0 })], 'true, false or a number'),
+  v.union([v.boolean(), wholeNumber({ min: 0, max: 4094 })], ERROR_NUMBER),
 );
 
 /** One of a few words. */

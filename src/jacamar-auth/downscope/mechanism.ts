@@ -14,6 +14,8 @@ export interface Downscope {
   readonly jacamar: string;
   readonly account: Account;
   readonly noNewPrivileges: boolean;
+  /** Binds jacamar and all that it starts; only where jacamar is started directly. */
+  readonly seccompFilter?: Uint8Array;
 }
 
 /** One value of `auth.downscope`. */
@@ -35,15 +37,22 @@ export interface Mechanism {
 interface DownscopeWishes {
   readonly credentials: Pick<Credentials, 'capabilities'>;
   readonly noNewPrivileges: boolean;
+  /** `[auth.seccomp]` asks for a filter. */
+  readonly hasFilter: boolean;
 }
 
 type MechanismPlan = Pick<
   LaunchPlan,
-  'file' | 'argv' | 'env' | 'credentials' | 'noNewPrivileges' | 'newSession' | 'deathSignal'
+  'file' | 'argv' | 'env' | 'credentials' | 'noNewPrivileges' | 'seccompFilter' | 'newSession' | 'deathSignal'
 >;
 
 export function isRoot(): boolean {
   return process.geteuid?.() === 0;
+}
+
+/** A filter would bind the program that changes the ids first, and could not let it do that. */
+export function refuseFilter(mode: string, { hasFilter }: DownscopeWishes): void {
+  if (hasFilter) refuseDeployment(`"${mode}" cannot be combined with [auth.seccomp]; "setuid" can`);
 }
 
 /** @throws {ConfigurationError} `message` says why this deployment cannot work */

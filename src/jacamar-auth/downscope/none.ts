@@ -11,11 +11,12 @@ export const none: Mechanism = {
     if (isRoot()) refuseDeployment('"none" as root would run every job as root; use "setuid"');
   },
 
-  plan: ({ jacamar, account, noNewPrivileges }, args) => ({
+  plan: ({ jacamar, account, noNewPrivileges, seccompFilter }, args) => ({
     file: jacamar,
     argv: [jacamar, '--no-auth', ...args],
     env: jacamarEnvironment(account),
     noNewPrivileges,
+    ...(seccompFilter === undefined ? {} : { seccompFilter }),
     newSession: true,
     deathSignal: constants.signals.SIGTERM,
   }),

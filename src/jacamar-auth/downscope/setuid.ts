@@ -15,12 +15,13 @@ export const setuid: Mechanism = {
     refuseTerminal('setuid');
   },
 
-  plan: ({ jacamar, account, noNewPrivileges }, args) => ({
+  plan: ({ jacamar, account, noNewPrivileges, seccompFilter }, args) => ({
     file: jacamar,
     argv: [jacamar, '--no-auth', ...args],
     env: jacamarEnvironment(account),
     credentials: account,
     noNewPrivileges,
+    ...(seccompFilter === undefined ? {} : { seccompFilter }),
     newSession: true,
     deathSignal: constants.signals.SIGTERM,
   }),

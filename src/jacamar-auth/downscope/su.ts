@@ -2,14 +2,22 @@
 
 import { PIPED_OPTION } from '../../contract/handoff.ts';
 import { accountEnvironment } from '../environment.ts';
-import { findSystemProgram, isRoot, type Mechanism, refuseDeployment, refuseTerminal } from './mechanism.ts';
+import {
+  findSystemProgram,
+  isRoot,
+  type Mechanism,
+  refuseDeployment,
+  refuseFilter,
+  refuseTerminal,
+} from './mechanism.ts';
 
 const PLACES = ['/usr/bin/su', '/bin/su'];
 
 export const su: Mechanism = {
   isIndirect: true,
 
-  check() {
+  check(wishes) {
+    refuseFilter('su', wishes);
     if (!isRoot()) refuseDeployment('"su" needs root: anyone else is asked for a password; use "sudo" or "setuid"');
     findSystemProgram('su', PLACES);
     refuseTerminal('su');

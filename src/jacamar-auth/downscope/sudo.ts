@@ -2,17 +2,24 @@
 
 import { PIPED_OPTION } from '../../contract/handoff.ts';
 import { accountEnvironment } from '../environment.ts';
-import { findSystemProgram, isRoot, type Mechanism, refuseDeployment, refuseTerminal } from './mechanism.ts';
+import {
+  findSystemProgram,
+  isRoot,
+  type Mechanism,
+  refuseDeployment,
+  refuseFilter,
+  refuseTerminal,
+} from './mechanism.ts';
 
 const PLACES = ['/usr/bin/sudo', '/usr/local/bin/sudo'];
 
 export const sudo: Mechanism = {
   isIndirect: true,
 
-  check({ noNewPrivileges }) {
+  check(wishes) {
     findSystemProgram('sudo', PLACES);
-    if (noNewPrivileges)
-      refuseDeployment('"sudo" cannot be combined with auth.no_new_privs: sudo would gain no rights');
+    refuseFilter('sudo', wishes);
+    if (wishes.noNewPrivileges) refuseDeployment('"sudo" cannot be combined with auth.no_new_privs, which stops sudo');
     refuseTerminal('sudo');
   },
 
