@@ -1,7 +1,7 @@
 // Builds what is installed, without the native parts: one bundle per program, and the shared runtime, a
 // single executable application made of the pinned Node and the bundles. Nothing is downloaded.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -13,15 +13,17 @@ const PROGRAMS = ['jacamar-auth', 'jacamar', 'jacamar-admin'];
 /** Marks the place in Node's binary where postject puts the application: nodejs.org, single executable applications. */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
-function git(...args: string[]): string {
-  return execFileSync('git', ['-C', ROOT, ...args], { encoding: 'utf8' }).trim();
+/** Undefined where there is no repository to ask, as in an unpacked archive, or git does not trust its owner. */
+function git(...args: string[]): string | undefined {
+  const { status, stdout } = spawnSync('git', ['-C', ROOT, ...args], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
 }
 
 /** Version and commit; both end with `%` when something is not committed, as upstream prints them. */
 function sourceState(): { version: string; commit: string } {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
   const mark = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : '%';
-  return { version: `${version}${mark}`, commit: `${git('rev-parse', '--short=12', 'HEAD')}${mark}` };
+  return { version: `${version}${mark}`, commit: `${git('rev-parse', '--short=12', 'HEAD') ?? 'unknown'}${mark}` };
 }
 
 async function bundlePrograms(): Promise<void> {

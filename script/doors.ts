@@ -17,6 +17,13 @@ const imported = (name: string) => new RegExp(`(?:from|import\\(|require\\()\\s*
 
 /** For src/. */
 export const TYPESCRIPT_DOORS: readonly Door[] = [
+  {
+    what: 'the privileged program',
+    looksLike: /from '\.\.(?:\/\.\.)?\/jacamar-auth\//,
+    only: ['src/jacamar-auth/', 'src/jacamar-admin/'],
+  },
+  { what: "the user's program", looksLike: /from '\.\.(?:\/\.\.)?\/jacamar\//, only: ['src/jacamar/'] },
+  { what: "the administrator's program", looksLike: /from '\.\.\/jacamar-admin\//, only: ['src/jacamar-admin/'] },
   { what: 'commander', looksLike: imported('commander'), only: ['src/contract/command-line.ts', 'src/jacamar-admin/'] },
   { what: 'jose', looksLike: imported('jose'), only: ['src/jacamar-auth/token.ts'] },
   { what: 'pino', looksLike: imported('pino'), only: ['src/contract/log.ts'] },

@@ -72,7 +72,7 @@ function withoutConfiguration(stage: string): SystemFailure {
 }
 
 /** A service account has no place in /run of its own; its home is as trustworthy as itself. */
-function defaultStateDirectory(): string {
+export function defaultStateDirectory(): string {
   if (process.geteuid?.() === 0) return '/run/jacamar';
   return join(userInfo().homedir, '.local/state/jacamar');
 }

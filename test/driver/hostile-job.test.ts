@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
 import { afterEach, test } from 'node:test';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
+import { treeOf } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -59,4 +60,16 @@ test('a forged failure can blame nobody but the job itself', async () => {
   const { job, call } = await playThief(JSON.stringify(forged));
   assert.equal(call.outcome.kind, 'system-failure');
   assert.equal((await job.cleanup()).outcome.kind, 'success');
+});
+
+test('a jacamar that its owner has stopped is killed after kill_timeout, with the job', async () => {
+  const job = await (await world.stages({ options: { general: { kill_timeout: '1s' } } })).configured();
+  const call = job.start('echo ready; sleep 300');
+  await call.until('ready\n');
+  const [, jacamar] = await treeOf(await call.pid());
+  process.kill(jacamar?.pid ?? 0, 'SIGSTOP');
+  call.stop();
+  const { outcome, durationMs } = await call.ended;
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.ok(durationMs < 15_000, `${durationMs} ms`);
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { readJob } from '../../src/jacamar-auth/site.ts';
+import { defaultStateDirectory, readJob } from '../../src/jacamar-auth/site.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const RESPONSE = {
@@ -55,5 +55,11 @@ describe('the job response file', () => {
     symlinkSync(file, `${file}.link`);
     mkdirSync(`${file}.directory`);
     for (const name of ['link', 'directory']) assert.throws(() => read(`${file}.${name}`), unusable);
+  });
+});
+
+describe('the state directory', () => {
+  it('of root lies in /run, which nobody else can write to and a reboot empties', () => {
+    assert.equal(defaultStateDirectory(), '/run/jacamar');
   });
 });

@@ -25,6 +25,8 @@ describe('doors', () => {
     [`process.setuid(0);`, 'ids of the process'],
     [`process.dlopen(module, file);`, 'loading an addon'],
     [`console.log('x');`, 'console'],
+    [`import { runStage } from '../jacamar/stages.ts';`, "the user's program"],
+    [`import { trial } from '../jacamar-admin/trial.ts';`, "the administrator's program"],
   ] as const) {
     it(`catches: ${line}`, () => {
       const found = trespasses('src/jacamar-auth/policy.ts', line, TYPESCRIPT_DOORS);
@@ -52,6 +54,12 @@ describe('doors', () => {
 });
 
 describe('parts', () => {
+  it('are kept apart by the doors too', () => {
+    const line = `import { loadCredentials } from '../../jacamar-auth/credentials.ts';`;
+    const found = trespasses('src/jacamar/executors/shell.ts', line, TYPESCRIPT_DOORS);
+    assert.deepEqual(found, ['src/jacamar/executors/shell.ts:1: the privileged program has another door']);
+  });
+
   for (const [part, forbidden] of [
     ['jacamar', '../jacamar-auth/credentials.ts'],
     ['jacamar-auth', '../jacamar/stages.ts'],
