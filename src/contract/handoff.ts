@@ -1,15 +1,23 @@
-// What jacamar-auth hands to jacamar, and what jacamar reports back, over one inherited channel (its
-// standard input, a socket pair): neither argv nor environment, both of which others can read. Each side
-// parses the other's words as foreign data: jacamar runs as the user, who may write anything to the channel.
+// What jacamar-auth hands to jacamar, and what jacamar reports back: over its standard input, a socket pair, or
+// where another program stands between (sudo, su) down standard input and up standard output. Neither argv nor
+// environment, both of which others can read. Each side parses the other's words as foreign data: jacamar runs
+// as the user, who may write anything to the channel.
 
 import * as v from 'valibot';
 import { DRIVER_STAGES } from './custom-executor.ts';
+import type { Job } from './job.ts';
 
 /** Changes whenever the two programs would misunderstand each other. */
 const PROTOCOL = 1;
 
 /** Set for jacamar when its standard input is the channel; absent when a person or a runner started it. */
 export const HANDOFF_VARIABLE = 'JACAMAR_CI_HANDOFF';
+
+/**
+ * Option of jacamar for the same where no variable gets through: standard input and output are the channel, and
+ * whatever stands between hands them on, by pipes of its own or as they are.
+ */
+export const PIPED_OPTION = '--piped';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
@@ -45,6 +53,10 @@ const handoffSchema = v.strictObject({
   }),
   /** CI variables that change how jacamar works, by name without prefix. */
   variables: v.record(v.string(), v.string()),
+  /** The job's own credentials for its repository, where they are to stay off command lines. */
+  repository: v.optional(v.strictObject({ url: v.string(), username: v.string(), password: v.string() })),
+  /** Stands before the report where that shares standard output with the job. */
+  reportMark: v.optional(v.string()),
 });
 
 /** Everything jacamar needs for one stage; it reads no configuration of its own when it gets this. */
@@ -52,6 +64,13 @@ export type Handoff = v.InferOutput<typeof handoffSchema>;
 
 /** The protocol number belongs to the encoding, not to the caller. */
 export type HandoffContent = Omit<Handoff, 'protocol'>;
+
+/** The job's credentials for its repository, unless the site lets them stand on command lines. */
+export function repositoryAccess(job: Job, unrestrictedCmdLine: boolean): Pick<HandoffContent, 'repository'> {
+  const { repositoryUrl: url, repositoryCredentials: credentials } = job;
+  if (unrestrictedCmdLine || credentials === undefined) return {};
+  return { repository: { url, username: credentials.username, password: credentials.password.reveal() } };
+}
 
 /** One line of JSON, then the script's bytes (empty for stages without script). */
 export function encodeHandoff(content: HandoffContent, script: Uint8Array = new Uint8Array()): Buffer {
@@ -91,6 +110,23 @@ export function stopWord(signal: string): string {
 }
 export const STOP_WORD = /stop (SIG[A-Z0-9]+)\n/;
 
+const greetingSchema = v.strictObject({ pid: count, uid: count });
+
+/** The first that jacamar says through pipes: it is there, as whom, and which process to signal. */
+export type Greeting = v.InferOutput<typeof greetingSchema>;
+
+/** Opens the greeting; what stands before it was said by others, PAM modules for example. */
+export const GREETING_MARK = '\0jacamar is here ';
+
+export function encodeGreeting(greeting: Greeting): string {
+  return `${GREETING_MARK}${JSON.stringify(greeting)}\n`;
+}
+
+/** Undefined for any line that is no greeting; without its mark. */
+export function decodeGreeting(line: string): Greeting | undefined {
+  return parsed(greetingSchema, line);
+}
+
 const reportSchema = v.variant('outcome', [
   v.strictObject({ outcome: v.literal('succeeded'), slot: v.optional(count) }),
   v.strictObject({
@@ -116,8 +152,12 @@ export function encodeReport(report: Report): string {
 
 /** Undefined for anything that is not a whole report. */
 export function decodeReport(bytes: Buffer): Report | undefined {
+  return parsed(reportSchema, bytes.toString('utf8'));
+}
+
+function parsed<const Schema extends v.GenericSchema>(schema: Schema, json: string): v.InferOutput<Schema> | undefined {
   try {
-    return v.parse(reportSchema, JSON.parse(bytes.toString('utf8')));
+    return v.parse(schema, JSON.parse(json));
   } catch {
     return undefined;
   }

@@ -14,6 +14,12 @@ interface JobVariable {
   readonly value: Secret;
 }
 
+/** As they stand in the address, that is, in its encoding: the runner's scripts use them in this form. */
+interface RepositoryCredentials {
+  readonly username: string;
+  readonly password: Secret;
+}
+
 /** A job as the server described it. Members are absent where a server is too old to send them. */
 export interface Job {
   readonly id: number;
@@ -29,6 +35,8 @@ export interface Job {
   readonly projectPath: string;
   /** Repository address without its credentials. */
   readonly repositoryUrl: string;
+  /** Those that stand in that address; absent where there are none, or it is not one of http. */
+  readonly repositoryCredentials: RepositoryCredentials | undefined;
   readonly commit: string;
   /** Job timeout in seconds, counted by the runner from the start of the job. */
   readonly timeoutSeconds: number;
@@ -85,6 +93,7 @@ export function parseJobResponse(json: string): Job {
     scopedUserId: info.scoped_user_id,
     projectPath: projectPath(repository, info.project_id),
     repositoryUrl: repository.href,
+    repositoryCredentials: repositoryCredentials(git.repo_url),
     commit: git.sha ?? '',
     timeoutSeconds: runner.timeout && runner.timeout > 0 ? runner.timeout : DEFAULT_TIMEOUT_SECONDS,
     variables: (variables ?? []).map(({ key, value }) => ({ key, value: new Secret(value) })),
@@ -109,6 +118,12 @@ function parseRepositoryUrl(url: string): URL {
   parsed.username = '';
   parsed.password = '';
   return parsed;
+}
+
+function repositoryCredentials(url: string): RepositoryCredentials | undefined {
+  const { protocol, username, password } = new URL(url);
+  if (!/^https?:$/.test(protocol) || username === '' || password === '') return undefined;
+  return { username, password: new Secret(password) };
 }
 
 /** The runner takes the path of the repository's URL; a URL without host gives `project-<id>`. */

@@ -9,25 +9,33 @@ export interface ProcessIdentity {
 }
 
 export function identityOf(pid: number): ProcessIdentity {
-  try {
-    return { pid, startTime: startTimeOf(readFileSync(`/proc/${pid}/stat`, 'latin1')) };
-  } catch {
-    return { pid, startTime: '' };
-  }
+  return { pid, startTime: readStat(pid)?.startTime ?? '' };
 }
 
-/** False only when the process is surely gone: a hidden one may still be there. */
+/** False only when the process has surely ended: a hidden one may still be there. */
 export function mayBeAlive({ pid, startTime }: ProcessIdentity): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
-  const now = identityOf(pid).startTime;
-  return startTime === '' || now === '' || now === startTime;
+  const now = readStat(pid);
+  if (now === undefined) return true;
+  return now.state !== 'Z' && (startTime === '' || now.startTime === startTime);
 }
 
-/** Field 22 of proc_pid_stat(5); the name in field 2 may hold blanks and parentheses, so count after its end. */
-function startTimeOf(stat: string): string {
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+/** The process group of a process. Of one that is gone or hidden, the one that it may have led. */
+export function groupOf(pid: number): number {
+  return readStat(pid)?.group ?? pid;
+}
+
+/** proc_pid_stat(5); the name in the second field may hold blanks and parentheses, so count after its end. */
+function readStat(pid: number): { state: string; group: number; startTime: string } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { state: fields[0] ?? '', group: Number(fields[2]), startTime: fields[19] ?? '' };
+  } catch {
+    return undefined;
+  }
 }

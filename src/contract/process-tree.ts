@@ -65,9 +65,9 @@ export class ProcessTree {
     return this.#living().map(describe);
   }
 
-  /** The process groups in which something lives now. */
-  processGroups(): number[] {
-    return [...new Set(this.#living().map(({ processGroup }) => processGroup))];
+  /** Everything that lives at this moment. */
+  get pids(): number[] {
+    return this.#living().map(({ pid }) => pid);
   }
 
   /** Kills this process and all below it. What left its parents before that belongs to the whole tree alone. */

@@ -2,7 +2,7 @@
 // driver call, and the calls themselves. `runner.ts` plays whole jobs with it; a test can also make a single call
 // that no honest runner would make (run before config, cleanup twice, a foreign response file).
 import { randomInt } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DriverStage, RUNNER_ENVIRONMENT } from '../contract/custom-executor.ts';
 import { stageScript } from './bash-script.ts';
@@ -63,9 +63,9 @@ export class ExecutorAttempt {
     places = newPlaces(settings),
   ): Promise<ExecutorAttempt> {
     const directory = join(settings.temporaryRoot, `custom-executor${randomDigits()}`);
-    await mkdir(directory, { mode: 0o700 });
     const attempt = new ExecutorAttempt(directory, settings, job, places);
-    await writeFile(attempt.responseFile, responseFileText(job), { mode: 0o600, flag: 'wx' });
+    await attempt.#makeDirectory(directory);
+    await attempt.#write(attempt.responseFile, responseFileText(job), 0o600);
     return attempt;
   }
 
@@ -101,8 +101,8 @@ export class ExecutorAttempt {
     const script = parts.script ?? this.scriptFor(name);
     const directory = join(this.directory, `script${randomDigits()}`);
     const path = join(directory, 'script');
-    await mkdir(directory, { mode: 0o700 });
-    await writeFile(path, script, { mode: 0o700, flag: 'wx' });
+    await this.#makeDirectory(directory);
+    await this.#write(path, script, 0o700);
     const args = parts.args ?? [...(this.#settings.stages.run?.args ?? []), path, name];
     return this.#callAs(name, 'run', { ...parts, args });
   }
@@ -145,6 +145,7 @@ export class ExecutorAttempt {
       args: parts.args ?? configured?.args ?? [],
       directory: this.directory,
       environment: { ...this.environment(), ...parts.environment },
+      account: this.#settings.account,
       stop: parts.stop ?? new AbortController().signal,
       gracefulKillMs,
       forceKillMs,
@@ -152,6 +153,21 @@ export class ExecutorAttempt {
     const outcome = await judge(end, this.exitCodeFile);
     const { pid, durationMs } = end;
     return { name, pid, outcome, durationMs, stdout: end.stdout.toString(), stderr: end.stderr.toString() };
+  }
+
+  async #makeDirectory(path: string): Promise<void> {
+    await mkdir(path, { mode: 0o700 });
+    await this.#give(path);
+  }
+
+  async #write(path: string, text: string, mode: number): Promise<void> {
+    await writeFile(path, text, { mode, flag: 'wx' });
+    await this.#give(path);
+  }
+
+  async #give(path: string): Promise<void> {
+    const { account } = this.#settings;
+    if (account !== undefined) await chown(path, account.uid, account.gid);
   }
 
   #facts() {

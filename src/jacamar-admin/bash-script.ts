@@ -163,7 +163,8 @@ function removed(directory: string): string[] {
   return [`rm -rf ${quote(directory)}`];
 }
 
-// Credentials come from a file beside the project, written by the shell itself, so the token is on no command line.
+// Credentials come from settings beside the project, which git itself writes and then gives to its children: as in
+// earnest, the token stands on command lines unless the driver keeps it off them.
 function fetchAndCheckOut(facts: ScriptFacts): string {
   const { git_info: git } = facts.job;
   const settings = quote(`${temporary(facts)}/.gitlab-runner.ext.conf`);
@@ -174,7 +175,8 @@ function fetchAndCheckOut(facts: ScriptFacts): string {
     'export GIT_TERMINAL_PROMPT=0',
     "echo 'Fetching changes...'",
     `mkdir -p ${quote(temporary(facts))}`,
-    `(umask 077; printf '%s' ${quote(credentialSettings(url))} > ${settings})`,
+    `(umask 077; : > ${settings})`,
+    ...credentialCommands(url, settings),
     `rm -f ${quote(`${facts.projectDir}/.git/config`)}`,
     `git init --quiet --initial-branch=master ${quote(facts.projectDir)}`,
     enterProject(facts),
@@ -200,9 +202,15 @@ function withoutCredentials(url: URL): string {
   return plain.href;
 }
 
-function credentialSettings(url: URL): string {
-  if (url.password === '') return '';
-  return `[url "${url.protocol}//${url.username}:${url.password}@${url.host}"]\n\tinsteadOf = ${url.protocol}//${url.host}\n`;
+/** One rule for the repository, and one for everything else on its server, such as submodules. */
+function credentialCommands(url: URL, settings: string): string[] {
+  if (url.password === '') return [];
+  const origin = `${url.protocol}//${url.host}`;
+  const rules = [
+    [url.href, withoutCredentials(url)],
+    [`${url.protocol}//${url.username}:${url.password}@${url.host}`, origin],
+  ] as const;
+  return rules.map(([to, from]) => `git config --file ${settings} ${quote(`url.${to}.insteadOf`)} ${quote(from)}`);
 }
 
 function cleanUp(facts: ScriptFacts): string {

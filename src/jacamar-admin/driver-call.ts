@@ -12,6 +12,8 @@ export interface DriverCall {
   readonly args: readonly string[];
   readonly directory: string;
   readonly environment: NodeJS.ProcessEnv;
+  /** Absent: that of this process. */
+  readonly account?: { readonly uid: number; readonly gid: number } | undefined;
   /** When it fires, the kill sequence starts. */
   readonly stop: AbortSignal;
   /** From SIGTERM to SIGKILL. */
@@ -114,6 +116,7 @@ function start(call: DriverCall): ChildProcess | NodeJS.ErrnoException {
       env: call.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
+      ...(call.account === undefined ? {} : { uid: call.account.uid, gid: call.account.gid }),
     });
   } catch (error) {
     return error as NodeJS.ErrnoException;

@@ -23,6 +23,8 @@ export interface RunnerSettings {
   /** `builds_dir` and `cache_dir` of `[[runners]]`; empty when only config names them. */
   readonly buildsDir: string;
   readonly cacheDir: string;
+  /** The service account that the runner runs as; absent: whoever plays it. */
+  readonly account?: { readonly uid: number; readonly gid: number };
   /** Where the `custom-executor…` directories are made. */
   readonly temporaryRoot: string;
   readonly keepDirectories: boolean;

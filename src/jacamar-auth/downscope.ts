@@ -1,37 +1,35 @@
-// Starts jacamar as the job's account, passes signals on, and waits. Whatever mechanism ends the privilege is
-// chosen here; today that is the addon's launch (`setuid`), or no change at all (`none`).
+// Starts jacamar as the job's account, passes signals on, and waits. How privilege is given up on the way is a
+// matter of the mechanism that the site chose; there is one file for each in `downscope/`.
 
 import { closeSync, openSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AuthorizationError, ConfigurationError, JobError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
-import { decodeReport, frame, REPORT_LIMIT, type Report, stopWord } from '../contract/handoff.ts';
+import { AuthorizationError, JobError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
+import { decodeReport, type Report } from '../contract/handoff.ts';
 import type { Lock } from '../contract/lock.ts';
 import { ProcessTree } from '../contract/process-tree.ts';
 import type { Account } from './account.ts';
 import type { Credentials, ExitStatus } from './credentials.ts';
-import { accountEnvironment } from './environment.ts';
+import { type Channel, openPipedChannel, openSocketChannel } from './downscope/channel.ts';
+import type { Downscope, Mechanism } from './downscope/mechanism.ts';
+import { none } from './downscope/none.ts';
+import { setuid } from './downscope/setuid.ts';
+import { su } from './downscope/su.ts';
+import { sudo } from './downscope/sudo.ts';
 import { describeExit, waitForExit } from './exit-status.ts';
 
-/** As whom jacamar is started, and how. */
-export interface Downscope {
-  /** Absolute path of the jacamar executable. */
-  readonly jacamar: string;
-  readonly account: Account;
-  /** False for downscope "none": ids stay as they are. */
-  readonly changesCredentials: boolean;
-  readonly noNewPrivileges: boolean;
-  /** Binds jacamar and all that it starts. */
-  readonly seccompFilter?: Uint8Array;
-}
+export type { Downscope } from './downscope/mechanism.ts';
+
+/** By the values of `auth.downscope`. */
+export const MECHANISMS = { setuid, sudo, su, none } as const satisfies Record<string, Mechanism>;
 
 /** One run of jacamar. */
 export interface Errand {
   readonly downscope: Downscope;
   /** What follows `--no-auth`. */
   readonly stageArguments: readonly string[];
-  readonly handoff: Buffer;
+  /** Makes the handoff; `reportMark` belongs into it. */
+  readonly handoff: (reportMark: string | undefined) => Buffer;
   /** 1, or 2 where standard output belongs to the contract. */
   readonly output: 1 | 2;
   /** Whether processes of the job may outlive a stage that ends well (`general.keep_processes`). */
@@ -40,11 +38,24 @@ export interface Errand {
   readonly killTimeoutMs: number;
   /** Aborted when the runner wants an end. */
   readonly stop: AbortSignal;
-  /** Called with the pid as soon as jacamar runs, and before it gets anything to do; may throw to prevent that. */
-  readonly onStart: (pid: number) => void;
+  /**
+   * Called as soon as jacamar runs, before it gets anything to do; may throw to prevent that. `starter` is what we started
+   * for that, if it was not jacamar itself.
+   */
+  readonly onStart: (jacamar: number, starter: number | undefined) => void;
 }
 
 type SucceededReport = Extract<Report, { outcome: 'succeeded' }>;
+
+/** A jacamar that runs. */
+interface Running {
+  readonly errand: Errand;
+  readonly credentials: Credentials;
+  readonly channel: Channel;
+  /** What we started: jacamar, or the program that starts it. */
+  readonly launched: number;
+  readonly jacamar: number;
+}
 
 /**
  * Runs jacamar to its end.
@@ -53,31 +64,34 @@ type SucceededReport = Extract<Report, { outcome: 'succeeded' }>;
  */
 export async function runJacamar(errand: Errand, credentials: Credentials, lock: Lock): Promise<SucceededReport> {
   const tree = new ProcessTree(lock);
-  const [ours, theirs] = credentials.socketPair();
-  const { downscope, stageArguments, output } = errand;
-  const pid = start(downscope, stageArguments, [theirs, output, 2], credentials);
-  closeSync(theirs);
+  const running = await begin(errand, credentials);
+  const { channel, launched } = running;
+  await announce(running);
+  channel.send(errand.handoff(channel.reportMark));
+  const stopForwarding = forwardStop(running);
   try {
-    errand.onStart(pid);
-  } catch (error) {
-    closeSync(ours); // without a handoff it ends by itself, unless the user has stopped it
-    await signalSession(downscope, 'SIGKILL', pid, credentials);
-    await waitForExit(pid, credentials);
-    throw error;
-  }
-  const channel = openChannel(ours, errand.handoff);
-  const stopForwarding = forwardStop(errand, pid, channel, credentials);
-  try {
-    const status = await waitForExit(pid, credentials);
+    const status = await waitForExit(launched, credentials);
     const report = decodeReport(await channel.report(REPORT_PATIENCE_MS));
     // Whatever the report says: anybody with the account's rights could have written it.
     const isKept = errand.keepProcesses && report !== undefined && !errand.stop.aborted;
-    const surviving = isKept ? [] : await endLeftovers(downscope, credentials, tree);
+    const surviving = isKept ? [] : await endLeftovers(errand.downscope, credentials, tree);
     if (report === undefined || !fits(report, status)) throw died(errand, status, surviving);
     if (report.outcome === 'failed') throw failureFrom(report);
     return report;
   } finally {
     stopForwarding();
+  }
+}
+
+/** Nothing of the job has been started yet: jacamar waits for its handoff. */
+async function announce(running: Running): Promise<void> {
+  const { errand, launched, jacamar, credentials } = running;
+  try {
+    errand.onStart(jacamar, launched === jacamar ? undefined : launched);
+  } catch (error) {
+    await kill(running);
+    await waitForExit(launched, credentials);
+    throw error;
   }
 }
 
@@ -90,93 +104,74 @@ function fits({ outcome }: Report, status: ExitStatus): boolean {
   return isSuccess === (outcome === 'succeeded');
 }
 
+/** More than one round, since a process may have started another while the first was on its way. */
+const KILL_ROUNDS = 5;
+
 /**
  * What jacamar did not end itself, as when it was killed, or when something of the job became root. Orphans come to
  * us, the next subreaper above it, however they hide; they are found by their descent, since the number of a group
- * may be another's once its leader is reaped. A service account may not signal them: the account itself does, group
- * by group, which harms nobody else.
+ * may be another's once its leader is reaped. A service account may not signal them: the account itself does.
  * @returns what still lives, as `name (pid)`
  */
 async function endLeftovers(downscope: Downscope, credentials: Credentials, tree: ProcessTree) {
-  if (tree.isEmpty) return [];
-  const groups = maySignal(downscope) ? [] : tree.processGroups();
-  for (const group of groups) await signalAsAccount(downscope, 'SIGKILL', group, credentials);
-  return (await tree.end(0)).surviving;
+  for (let round = 0; round < KILL_ROUNDS && !tree.isEmpty; round++) {
+    if (maySignal(downscope)) return (await tree.end(0)).surviving;
+    await signalAsAccount(downscope, 'SIGKILL', tree.pids, credentials);
+  }
+  return tree.isEmpty ? [] : (await tree.end(0)).surviving;
 }
 
-function maySignal({ changesCredentials }: Downscope): boolean {
-  return !changesCredentials || process.geteuid?.() === 0;
+/** The rights of root, or none needed. */
+function maySignal({ account }: Downscope): boolean {
+  const ours = process.geteuid?.();
+  return ours === 0 || ours === account.uid;
 }
 
-type Streams = [number, number, number];
-
-function start(downscope: Downscope, args: readonly string[], stdio: Streams, credentials: Credentials): number {
-  const { jacamar: file, account } = downscope;
+async function begin(errand: Errand, credentials: Credentials): Promise<Running> {
+  const { downscope, stageArguments, output } = errand;
+  const { isIndirect } = downscope.mechanism;
+  const channel = isIndirect ? openPipedChannel(output, credentials) : openSocketChannel(output, credentials);
   try {
-    return credentials.launch({
-      file,
-      argv: [file, '--no-auth', ...args],
-      env: accountEnvironment(account),
-      cwd: '/',
-      stdio,
-      ...(downscope.changesCredentials ? { credentials: account } : {}),
-      umask: 0o077,
-      noNewPrivileges: downscope.noNewPrivileges,
-      ...(downscope.seccompFilter === undefined ? {} : { seccompFilter: downscope.seccompFilter }),
-      deathSignal: constants.signals.SIGTERM,
-      newSession: true,
-    });
+    const launched = start(downscope, stageArguments, channel.stdio, credentials);
+    channel.closeTheirs();
+    const jacamar = isIndirect ? await waitForGreeting(downscope, channel, launched, credentials) : launched;
+    return { errand, credentials, channel, launched, jacamar };
   } catch (cause) {
     throw new SystemFailure({
       code: 'ERR_LAUNCH',
-      message: `jacamar cannot be started as ${account.name}: ${(cause as Error).message}`,
+      message: `jacamar cannot be started as ${downscope.account.name}: ${(cause as Error).message}`,
       publicMessage: 'The job cannot be started under your account on this host.',
       cause,
     });
   }
 }
 
-/** Our end of the channel. It stays open while jacamar runs: its closing tells jacamar that we are gone. */
-interface Channel {
-  /** All bytes until the other end is closed, or the patience in milliseconds is over; closes this end. */
-  report(patience: number): Promise<Buffer>;
-  stop(signal: string): void;
+type Streams = readonly [number, number, number];
+
+function start(downscope: Downscope, args: readonly string[], stdio: Streams, credentials: Credentials): number {
+  return credentials.launch({ ...downscope.mechanism.plan(downscope, args), cwd: '/', stdio, umask: 0o077 });
 }
 
-function openChannel(descriptor: number, handoff: Buffer): Channel {
-  const socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true });
-  const chunks: Buffer[] = [];
-  let size = 0;
-  socket.on('data', (chunk) => {
-    size += chunk.length;
-    if (size > REPORT_LIMIT) socket.destroy();
-    else chunks.push(chunk);
-  });
-  // A jacamar that died early leaves a broken pipe; its exit status says more than that.
-  socket.on('error', () => socket.destroy());
-  socket.once('end', () => socket.end());
-  socket.write(frame(handoff));
-  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-  return {
-    async report(patience) {
-      const timer = setTimeout(() => socket.destroy(), patience);
-      await closed;
-      clearTimeout(timer);
-      return Buffer.concat(chunks);
-    },
-    stop: (signal) => void socket.write(stopWord(signal)),
-  };
+/** From the start of sudo or su to jacamar; PAM modules may mount a home directory, or fetch a ticket. */
+const GREETING_LIMIT_MS = 60_000;
+
+/** Before this nothing goes down: the script with all its secrets is for jacamar and the job's account only. */
+async function waitForGreeting({ account }: Downscope, channel: Channel, launched: number, credentials: Credentials) {
+  const greeting = await Promise.race([channel.greeting, delay(GREETING_LIMIT_MS, undefined, { ref: false })]);
+  if (greeting?.uid === account.uid) return greeting.pid;
+  signalIfAllowed(launched, 'SIGKILL', credentials);
+  if (greeting !== undefined) throw new Error(`it came up with uid ${greeting.uid}, not ${account.uid}`);
+  throw new Error(`the program between ended, or said nothing for ${GREETING_LIMIT_MS / 1000} s; see its own words`);
 }
 
-/** Passes the runner's wish for the end on; SIGKILL to the whole session when jacamar takes too long. */
-function forwardStop(errand: Errand, pid: number, channel: Channel, credentials: Credentials): () => void {
-  const { stop, killTimeoutMs } = errand;
+/** Passes the runner's wish for the end on; SIGKILL to everything of it when jacamar takes too long. */
+function forwardStop(running: Running): () => void {
+  const { stop, killTimeoutMs } = running.errand;
   let timer: NodeJS.Timeout | undefined;
   const onStop = () => {
-    channel.stop(String(stop.reason));
+    running.channel.stop(String(stop.reason));
     // What cannot be signalled is told after its end, as surviving.
-    const kill = () => signalSession(errand.downscope, 'SIGKILL', pid, credentials).catch(() => {});
-    timer = setTimeout(kill, killTimeoutMs);
+    timer = setTimeout(() => void kill(running).catch(() => {}), killTimeoutMs);
   };
   if (stop.aborted) onStop();
   else stop.addEventListener('abort', onStop, { once: true });
@@ -186,9 +181,20 @@ function forwardStop(errand: Errand, pid: number, channel: Channel, credentials:
   };
 }
 
+async function kill({ errand: { downscope }, credentials, jacamar, launched }: Running): Promise<void> {
+  await signalSession(downscope, 'SIGKILL', jacamar, credentials);
+  if (downscope.mechanism.isIndirect) continueStarter(launched, credentials);
+}
+
+/** sudo and su stop themselves when jacamar is stopped, and would never see its end. */
+export function continueStarter(pid: number, credentials: Credentials): void {
+  signalIfAllowed(pid, 'SIGCONT', credentials);
+}
+
 /**
  * Signals a jacamar that lives, or is not reaped yet, and everything in its group. A service account has no right to signal others (it lacks
- * CAP_KILL), so then the account itself does it: by `jacamar signal`, started in the same way as jacamar.
+ * CAP_KILL), so then the account itself does it: by `jacamar signal`, started in the same way as jacamar. So it
+ * does where jacamar's number is only what jacamar said: with root's rights that could be anybody's.
  */
 export async function signalSession(
   downscope: Downscope,
@@ -196,22 +202,35 @@ export async function signalSession(
   pid: number,
   credentials: Credentials,
 ): Promise<void> {
+  const isAllowed = !downscope.mechanism.isIndirect && signalIfAllowed(-pid, signal, credentials);
+  if (!isAllowed) await signalAsAccount(downscope, signal, [pid], credentials);
+}
+
+/** False when the kernel does not let us. A process that is gone needs no signal. */
+function signalIfAllowed(pid: number, signal: 'SIGTERM' | 'SIGKILL' | 'SIGCONT', credentials: Credentials): boolean {
   try {
-    credentials.signal(-pid, constants.signals[signal]);
+    credentials.signal(pid, constants.signals[signal]);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EPERM') await signalAsAccount(downscope, signal, pid, credentials);
-    else if (code !== 'ESRCH') throw error;
+    if (code === 'EPERM') return false;
+    if (code !== 'ESRCH') throw error;
   }
+  return true;
 }
 
 /** How long the account's own process may take to send a signal: its owner can stop it, but not us. */
 const SIGNAL_LIMIT_MS = 5_000;
 
-async function signalAsAccount(downscope: Downscope, signal: string, group: number, credentials: Credentials) {
+async function signalAsAccount(
+  downscope: Downscope,
+  signal: string,
+  pids: readonly number[],
+  credentials: Credentials,
+): Promise<void> {
   const nothing = openSync('/dev/null', 'r+');
   try {
-    const sender = start(downscope, ['signal', signal, String(group)], [nothing, nothing, 2], credentials);
+    const args = ['signal', signal, ...pids.map(String)];
+    const sender = start(downscope, args, [nothing, nothing, 2], credentials);
     await Promise.race([waitForExit(sender, credentials), delay(SIGNAL_LIMIT_MS, undefined, { ref: false })]);
   } finally {
     closeSync(nothing);
@@ -243,30 +262,6 @@ function failureFrom(report: Extract<Report, { outcome: 'failed' }>): Error {
   if (exitCode !== undefined) return new ScriptFailure(exitCode, message);
   if (report.fault === 'user') return new JobError({ code, message: publicMessage });
   return new SystemFailure({ code, message, publicMessage });
-}
-
-/**
- * What `auth.downscope` asks for, checked against what this process can do.
- * @throws {ConfigurationError} it cannot do that, or must not
- */
-export function checkDownscope(mode: string, credentials: Credentials): void {
-  const isRoot = process.geteuid?.() === 0;
-  if (mode === 'none' && isRoot) {
-    throw unusable('downscope = "none" as root would run every job as root; use "setuid"');
-  }
-  if (mode === 'setuid' && !isRoot && !holdsSetid(credentials)) {
-    throw unusable('downscope = "setuid" needs root, or the capabilities cap_setuid and cap_setgid on jacamar-auth');
-  }
-}
-
-/** CAP_SETGID is bit 6, CAP_SETUID bit 7: capabilities(7). */
-function holdsSetid(credentials: Credentials): boolean {
-  const both = (1n << 6n) | (1n << 7n);
-  return (BigInt(`0x${credentials.capabilities().permitted}`) & both) === both;
-}
-
-function unusable(message: string): ConfigurationError {
-  return new ConfigurationError({ code: 'ERR_CONFIG_DOWNSCOPE', message: `auth.${message}` });
 }
 
 /** The kernel would hand on root's rights for one of these; findAccount refused them long before. */

@@ -9,6 +9,11 @@ import type { Environment } from '../contract/program.ts';
 import type { Account } from './account.ts';
 
 /** Environment of jacamar, as `NAME=value`. */
+export function jacamarEnvironment(account: Account): string[] {
+  return [...accountEnvironment(account), `${HANDOFF_VARIABLE}=stdin`];
+}
+
+/** The same for a program that starts jacamar, and makes an environment of its own for it. */
 export function accountEnvironment({ name, home, shell }: Account): string[] {
   return [
     `HOME=${home}`,
@@ -17,7 +22,6 @@ export function accountEnvironment({ name, home, shell }: Account): string[] {
     `SHELL=${shell || '/bin/sh'}`,
     `PATH=${SYSTEM_PATH}`,
     'LANG=C.UTF-8',
-    `${HANDOFF_VARIABLE}=stdin`,
   ];
 }
 

@@ -9,7 +9,6 @@ import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import { AuthorizationError, SystemFailure } from '../contract/errors.ts';
 import { makeDirectories } from '../contract/make-directories.ts';
-import type { ProcessIdentity } from '../contract/process-identity.ts';
 import { replaceFile, stateDirectory } from './state-directory.ts';
 import { readTrustedFile } from './trusted-file.ts';
 
@@ -36,6 +35,9 @@ const recordSchema = v.strictObject({
 export type JobRecord = Omit<v.InferOutput<typeof recordSchema>, 'version'>;
 
 const processSchema = v.strictObject({ pid: count, startTime: v.string() });
+const runningSchema = v.strictObject({ ...processSchema.entries, starter: v.optional(processSchema) });
+/** The jacamar of a run stage, and the sudo or su above it. */
+export type RunningJacamar = v.InferOutput<typeof runningSchema>;
 
 const FILES = {
   record: 'record.json',
@@ -115,13 +117,13 @@ export class RecordDirectory {
   }
 
   /** The jacamar of the run stage that goes on now, so that cleanup can end it whoever was killed. */
-  get running(): ProcessIdentity | undefined {
-    return this.#has('running') ? this.#parse(processSchema, 'running') : undefined;
+  get running(): RunningJacamar | undefined {
+    return this.#has('running') ? this.#parse(runningSchema, 'running') : undefined;
   }
 
-  set running(identity: ProcessIdentity | undefined) {
-    if (identity === undefined) rmSync(this.#file('running'), { force: true });
-    else replaceFile(this.#file('running'), JSON.stringify(identity));
+  set running(running: RunningJacamar | undefined) {
+    if (running === undefined) rmSync(this.#file('running'), { force: true });
+    else replaceFile(this.#file('running'), JSON.stringify(running));
   }
 
   /** Closes the record; one whose job never ran is forgotten, since the runner may try again. */

@@ -15,7 +15,7 @@ import {
 } from '../contract/custom-executor.ts';
 import { baseDirectory } from '../contract/directories.ts';
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
-import { encodeHandoff, type HandoffContent } from '../contract/handoff.ts';
+import { encodeHandoff, type HandoffContent, repositoryAccess } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
 import { identityOf, mayBeAlive, type ProcessIdentity } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
@@ -24,7 +24,15 @@ import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
 import { type CallFilter, callFilter } from './call-filter.ts';
 import { type Decision, decide } from './decision.ts';
-import { checkDownscope, type Downscope, type Errand, refuseRoot, runJacamar, signalSession } from './downscope.ts';
+import {
+  continueStarter,
+  type Downscope,
+  type Errand,
+  MECHANISMS,
+  refuseRoot,
+  runJacamar,
+  signalSession,
+} from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
 import { warnOfNoNewPrivileges } from './no-new-privileges.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
@@ -41,10 +49,10 @@ const DEATH_LIMIT_MS = 5_000;
 
 /** Runs the stage that was asked for, to its end. */
 export async function runStage(site: Site, call: StageCall, stop: AbortSignal): Promise<void> {
-  const { downscope } = site.configuration.auth;
+  const { downscope, noNewPrivs: noNewPrivileges } = site.configuration.auth;
   if (call.stage === 'config') warnOfNoNewPrivileges(site.log, downscope);
-  checkDownscope(downscope, site.credentials);
   const filter = callFilter(site.configuration, site.credentials);
+  MECHANISMS[downscope].check({ credentials: site.credentials, noNewPrivileges, hasFilter: filter !== undefined });
   const served = serve(site);
   const records = new RecordDirectory(site.stateDirectory, served.server.url, served.job.id);
   await STAGES[call.stage]({ site, filter, served, records, call, stop });
@@ -146,6 +154,8 @@ async function endRunning(step: Step, account: Account): Promise<void> {
   await untilGone(running, site.configuration.general.killTimeoutMs);
   if (!mayBeAlive(running)) return;
   await signalSession(downscope, 'SIGKILL', running.pid, site.credentials);
+  const { starter } = running;
+  if (starter !== undefined && mayBeAlive(starter)) continueStarter(starter.pid, site.credentials);
   await untilGone(running, DEATH_LIMIT_MS);
 }
 
@@ -243,18 +253,19 @@ interface Launch {
 async function launch(step: Step, { account, record, output, script }: Launch) {
   const { site, call, stop, records } = step;
   const { general } = site.configuration;
+  const handoff = handoffOf(step, record, account);
   const errand: Errand = {
     downscope: downscopeFor(step, account),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
-    handoff: encodeHandoff(handoffOf(step, record, account), script),
+    handoff: (reportMark) => encodeHandoff(reportMark === undefined ? handoff : { ...handoff, reportMark }, script),
     output,
     keepProcesses: general.keepProcesses,
     killTimeoutMs: general.killTimeoutMs,
     stop,
-    onStart: (pid) => {
+    onStart: (pid, starter) => {
       site.log.debug('jacamar started', { account: account.name, uid: account.uid, pid, runStage: call.runStage });
       if (call.stage !== 'run') return;
-      records.running = identityOf(pid);
+      records.running = { ...identityOf(pid), ...(starter === undefined ? {} : { starter: identityOf(starter) }) };
       // A cleanup that did not see this one has said so before: nothing of the job has been started yet.
       requireRecord(step);
     },
@@ -264,12 +275,11 @@ async function launch(step: Step, { account, record, output, script }: Launch) {
 
 function downscopeFor({ site, filter }: Step, account: Account): Downscope {
   const { auth } = site.configuration;
-  const changesCredentials = auth.downscope !== 'none';
-  if (changesCredentials) refuseRoot(account);
+  refuseRoot(account);
   return {
+    mechanism: MECHANISMS[auth.downscope],
     jacamar: jacamarExecutable(auth.jacamarPath),
     account,
-    changesCredentials,
     noNewPrivileges: auth.noNewPrivs || filter?.noNewPrivileges === true,
     ...(filter === undefined ? {} : { seccompFilter: filter.compileFor(account) }),
   };
@@ -310,6 +320,7 @@ function handoffOf(
       ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
     },
     variables: jacamarVariables(site.environment, auth.maxEnvChars),
+    ...repositoryAccess(job, general.unrestrictedCmdLine),
   };
 }
 

@@ -43,6 +43,18 @@ export function openTrustedFile(path: string): number {
   }
 }
 
+/** True for a program that nobody but root can have put there; it need not be readable, as sudo often is not. */
+export function isProgramOfRoot(path: string): boolean {
+  try {
+    const real = followLinks(path, MOST_LINKS);
+    checkDirectories(dirname(real));
+    const stats = lstatSync(real);
+    return stats.isFile() && stats.uid === 0 && (stats.mode & WRITABLE_BY_OTHERS) === 0;
+  } catch {
+    return false;
+  }
+}
+
 /** True when only root or this process can make entries in it. */
 export function isClosed(directory: string): boolean {
   const stats = lstatSync(directory);

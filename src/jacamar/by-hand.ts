@@ -15,7 +15,7 @@ import {
 import { baseDirectory } from '../contract/directories.ts';
 import { USER_VARIABLES } from '../contract/environment.ts';
 import { ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
-import { decodeHandoff, encodeHandoff, type Handoff } from '../contract/handoff.ts';
+import { decodeHandoff, encodeHandoff, type Handoff, repositoryAccess } from '../contract/handoff.ts';
 import { parseJobResponse, readRunnerNumbers } from '../contract/job.ts';
 import { identityOf } from '../contract/process-identity.ts';
 import { type Environment, writeFully } from '../contract/program.ts';
@@ -45,6 +45,7 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
     ...(slot !== undefined && /^[0-9]{1,6}$/.test(slot) ? { slot: Number(slot) } : {}),
     settings: settingsOf(configuration),
     variables: variablesOf(environment),
+    ...repositoryAccess(job, configuration.general.unrestrictedCmdLine),
   };
   return decodeHandoff(encodeHandoff(content, call.scriptPath === undefined ? undefined : readFile(call.scriptPath)));
 }

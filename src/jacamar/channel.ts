@@ -1,8 +1,17 @@
-// The user's end of the channel to jacamar-auth (standard input): the handoff comes in, then perhaps a word to
-// stop; the report goes out. When the other end goes away jacamar-auth has died, and the job must not outlive it.
+// The user's end of the channel to jacamar-auth: the handoff comes in, then perhaps a word to stop; the report
+// goes out. When the other end goes away jacamar-auth has died, and the job must not outlive it.
 
 import { Socket } from 'node:net';
-import { decodeHandoff, encodeReport, type Handoff, type Report, STOP_WORD, unframe } from '../contract/handoff.ts';
+import {
+  decodeHandoff,
+  encodeGreeting,
+  encodeReport,
+  type Handoff,
+  type Report,
+  STOP_WORD,
+  unframe,
+} from '../contract/handoff.ts';
+import { writePatiently } from '../contract/output.ts';
 
 /** Reason of a stop that nobody asked for: jacamar-auth was killed, and the runner waits only seconds more. */
 export const AUTH_IS_GONE = 'the end of jacamar-auth';
@@ -18,17 +27,35 @@ export interface Channel {
 }
 
 /**
- * Waits for the handoff.
+ * Waits for the handoff on a socket, which carries the report as well.
  * @throws {Error} the other end is no jacamar-auth of this version
  */
 export async function openChannel(descriptor: number): Promise<Channel> {
   const socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true });
-  const { handoff, rest } = await readHandoff(socket);
-  return {
-    ...decodeHandoff(handoff),
-    stop: watchForStop(socket, rest),
-    report: (report) => new Promise((resolve) => void socket.end(encodeReport(report), () => resolve())),
-  };
+  return await serve(socket, (report) => new Promise((resolve) => void socket.end(encodeReport(report), resolve)));
+}
+
+/**
+ * The same where sudo or su stands between, which may hand on pipes of their own. Standard output then carries a
+ * greeting, the output of the job, and behind a mark that only jacamar-auth and we know the report. We stay until
+ * jacamar-auth has it and closes our input: a sudo that logs throws away what it has not passed on when we end.
+ */
+export async function openPipedChannel(): Promise<Channel> {
+  await writePatiently(1, encodeGreeting({ pid: process.pid, uid: process.getuid?.() ?? 0 }));
+  const input = new Socket({ fd: 0, readable: true, writable: false });
+  const closed = new Promise<void>((resolve) => input.once('close', () => resolve()));
+  return await serve(input, async (report, { reportMark = '' }) => {
+    await writePatiently(1, `${reportMark}${encodeReport(report)}\n`).catch(() => {}); // nobody is left to tell
+    await closed;
+  });
+}
+
+type Send = (report: Report, handoff: Handoff) => Promise<void>;
+
+async function serve(input: Socket, send: Send): Promise<Channel> {
+  const { handoff: bytes, rest } = await readHandoff(input);
+  const { handoff, script } = decodeHandoff(bytes);
+  return { handoff, script, stop: watchForStop(input, rest), report: (report) => send(report, handoff) };
 }
 
 /** Reads until the frame is whole; whatever came behind it is the first of the words that follow. */

@@ -3,7 +3,7 @@
 
 import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
-import { HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
+import { HANDOFF_VARIABLE, type Handoff, PIPED_OPTION, type Report } from '../contract/handoff.ts';
 import { restoreOpenFiles } from '../contract/limits.ts';
 import { loadLock } from '../contract/lock.ts';
 import {
@@ -16,7 +16,8 @@ import {
 } from '../contract/program.ts';
 import { endOfParent } from '../contract/runner-life.ts';
 import { announceConfig, handoffByHand } from './by-hand.ts';
-import { openChannel } from './channel.ts';
+import { type Channel, openChannel, openPipedChannel } from './channel.ts';
+import { signalGroups } from './signal.ts';
 import { runStage, type StageResult } from './stages.ts';
 
 const DESCRIPTION =
@@ -30,45 +31,27 @@ runProgram(async (argv, environment, stop) => {
   });
   program
     .command('signal')
-    .description('signal a process group of the calling user; jacamar-auth uses it where it may not do so itself')
+    .description('signal processes of the calling user; jacamar-auth uses it where it may not do so itself')
     .argument('<signal>', 'SIGTERM, SIGCONT or SIGKILL')
-    .argument('<process group>', 'its number', Number)
-    .action((signal: string, group: number) => {
-      const complaint = signalGroup(signal, group);
+    .argument('<process...>', 'their numbers; each stands for its whole process group')
+    .action((signal: string, processes: string[]) => {
+      const complaint = signalGroups(signal, processes.map(Number));
       if (complaint !== undefined) program.error(complaint);
     });
   program.requiredOption('--no-auth', 'no authorization happens here: run as the calling user');
+  program.option(PIPED_OPTION, 'jacamar-auth is at the other end of standard input and output (sudo and su)');
   const codes = exitCodesFrom(environment);
   const early = await readCommandLine(program, argv, codes.systemFailure);
   if (early !== undefined || call === undefined) return early ?? 0;
   restoreOpenFiles(environment, loadLock());
-  if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(stop);
+  if (program.opts()['piped'] === true) return await serveJacamarAuth(await openPipedChannel(), stop);
+  if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(await openChannel(0), stop);
   const end = AbortSignal.any([stop, endOfParent()]);
   return exitCodeFor(await serveRunner(call, environment, end), codes);
 });
 
-const SIGNALS = ['SIGTERM', 'SIGCONT', 'SIGKILL'] as const;
-
-function isOneOf<T>(list: readonly T[], value: unknown): value is T {
-  return list.includes(value as T);
-}
-
-/** Returns what is wrong with the arguments, if anything is. A group that is gone already needs no signal. */
-function signalGroup(signal: string, group: number): string | undefined {
-  if (!isOneOf(SIGNALS, signal)) return `error: signal ${signal}: only ${SIGNALS.join(', ')} are sent`;
-  if (!Number.isSafeInteger(group) || group < 2) return 'error: that is not the number of a process group';
-  try {
-    process.kill(-group, signal);
-    return undefined;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return code === 'ESRCH' ? undefined : `error: process group ${group} cannot be signalled (${code})`;
-  }
-}
-
 /** The result goes back through the channel; the exit code matters to nobody, but 0 stays for success. */
-async function serveJacamarAuth(stop: AbortSignal): Promise<number> {
-  const channel = await openChannel(0);
+async function serveJacamarAuth(channel: Channel, stop: AbortSignal): Promise<number> {
   const { handoff, script } = channel;
   const { error, result } = await attempt(handoff, script, AbortSignal.any([stop, channel.stop]));
   await channel.report(error === undefined ? { outcome: 'succeeded', ...result } : reportOf(error));

@@ -1,10 +1,9 @@
 // Carries the job's output from our pipes to the runner's: byte for byte, no faster than the runner reads, and
 // no longer than the job lives. The job never holds the runner's own pipe, so no daemon can keep it open.
 
-import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { writeFully } from '../contract/program.ts';
+import { openOutput, type Write } from '../contract/output.ts';
 
 /** How long `finish` waits for the end of a pipe that somebody still holds open. */
 export interface Patience {
@@ -78,23 +77,6 @@ export class Relay {
     this.#isWriting = false;
     return !this.#isBroken;
   }
-}
-
-type Write = (chunk: Buffer) => Promise<void>;
-
-/**
- * Writes without holding up the process: a write that blocks in libuv's thread pool would keep it from ending
- * for as long as the runner does not read. Files and terminals do not block for long.
- */
-function openOutput(to: number): Write {
-  const stats = fstatSync(to);
-  if (!stats.isFIFO() && !stats.isSocket()) return async (chunk) => writeFully(to, chunk);
-  const sink = new Socket({ fd: to, readable: false, writable: true });
-  sink.on('error', () => {}); // reaches the writer by the callback
-  return (chunk) =>
-    new Promise((resolve, reject) => {
-      sink.write(chunk, (error) => (error ? reject(error) : resolve()));
-    });
 }
 
 /** A short text that arrives on a pipe. */

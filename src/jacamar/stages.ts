@@ -6,6 +6,7 @@ import { loadLock } from '../contract/lock.ts';
 import { writeFully } from '../contract/program.ts';
 import { claimSlot, releaseSlot } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
+import { openRepositoryAccess, removeRepositoryAccess } from './repository-access.ts';
 import { placeScript } from './script.ts';
 import { endStragglers } from './stragglers.ts';
 import { makeBuildsDirectory, openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
@@ -47,8 +48,15 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
   openWorkspace(handoff);
   const { runStage: name = '' } = handoff;
   const { prepareScript, execute } = executorByName(handoff.settings.executor);
-  const path = placeScript(scriptsOf(handoff, requireSlot(handoff)), name, prepareScript(script));
-  await execute(path, handoff, stop);
+  const slot = requireSlot(handoff);
+  const directory = scriptsOf(handoff, slot);
+  const path = placeScript(directory, name, prepareScript(script));
+  const access = openRepositoryAccess(directory, slot, handoff);
+  try {
+    await execute(path, withEnvironment(handoff, access.environment), stop);
+  } finally {
+    access.remove();
+  }
   return {};
 }
 
@@ -56,9 +64,15 @@ async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<
   const { slot, settings } = handoff;
   if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock());
   if (slot === undefined) return {};
-  if (!settings.retainLogs) removeScripts(handoff, slot);
+  if (settings.retainLogs) removeRepositoryAccess(scriptsOf(handoff, slot));
+  else removeScripts(handoff, slot);
   await releaseSlot(handoff, slot, loadLock(), stop);
   return {};
+}
+
+function withEnvironment(handoff: Handoff, more: readonly string[]): Handoff {
+  const { settings } = handoff;
+  return { ...handoff, settings: { ...settings, userBashEnv: [...settings.userBashEnv, ...more] } };
 }
 
 function requireSlot({ slot }: Handoff): number {

@@ -152,7 +152,11 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   'general.file_lock_debug': later('fileLockDebug', false, true),
   'general.user_enabled_limit': later('userEnabledLimit', false, true),
   'general.keep_processes': flag('keepProcesses'),
-  'auth.downscope': { inside: 'downscope', takes: same('setuid', 'none'), refuses: ['sudo', 'su', 'Setuid', '', true] },
+  'auth.downscope': {
+    inside: 'downscope',
+    takes: same('setuid', 'sudo', 'su', 'none'),
+    refuses: ['Setuid', 'doas', '', true],
+  },
   'auth.jacamar_path': path('jacamarPath'),
   'auth.max_env_chars': {
     inside: 'maxEnvChars',
@@ -478,7 +482,6 @@ describe('a key that is not built yet', () => {
       refusal(TUTORIAL.replace('"shell"', '"slurm"')).message,
       /general\.executor .* "slurm": not implemented yet .*; what works: "shell"$/,
     );
-    assert.match(refusal(TUTORIAL.replace('"setuid"', '"sudo"')).message, /; what works: "setuid", "none"$/);
   });
 
   it('is taken with its default, however that is written', () => {

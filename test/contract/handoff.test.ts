@@ -4,11 +4,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
+  decodeGreeting,
   decodeHandoff,
   decodeReport,
+  encodeGreeting,
   encodeHandoff,
   encodeReport,
   frame,
+  GREETING_MARK,
   type HandoffContent,
   unframe,
 } from '../../src/contract/handoff.ts';
@@ -164,4 +167,25 @@ describe('the frame of a handoff', () => {
       assert.throws(() => unframe(Buffer.from(text)));
     }
   });
+});
+
+describe('the greeting', () => {
+  it('is read back from the line behind its mark', () => {
+    const greeting = { pid: 4711, uid: 1001 };
+    const line = encodeGreeting(greeting);
+    assert.ok(line.startsWith(GREETING_MARK) && line.endsWith('\n'));
+    assert.deepEqual(decodeGreeting(line.slice(GREETING_MARK.length)), greeting);
+  });
+
+  for (const line of [
+    '',
+    '{}',
+    '{"pid":1,"uid":"0"}',
+    '{"pid":1,"uid":-1}',
+    '{"pid":1,"uid":0,"more":1}',
+    'null',
+    'x',
+  ]) {
+    it(`is not taken from ${JSON.stringify(line)}`, () => assert.equal(decodeGreeting(line), undefined));
+  }
 });

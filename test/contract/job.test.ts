@@ -34,7 +34,7 @@ const unreadable = { name: 'SystemFailure', code: 'ERR_JOB_RESPONSE' };
 
 describe('a job response', () => {
   it('gives the facts of the job, the address without its credentials', () => {
-    const { token, variables, ...job } = parseJobResponse(JSON.stringify(RESPONSE));
+    const { token, variables, repositoryCredentials, ...job } = parseJobResponse(JSON.stringify(RESPONSE));
     assert.deepEqual(job, {
       id: 302,
       name: 'build',
@@ -49,6 +49,8 @@ describe('a job response', () => {
       timeoutSeconds: 3600,
     });
     assert.equal(token.reveal(), 'glcbt-secret');
+    assert.equal(repositoryCredentials?.username, 'gitlab-ci-token');
+    assert.match(repositoryCredentials?.password.reveal() ?? '', /secret/);
     assert.deepEqual(
       variables.map(({ key, value }) => [key, value.reveal()]),
       [

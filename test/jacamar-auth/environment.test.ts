@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { accountEnvironment, jacamarVariables } from '../../src/jacamar-auth/environment.ts';
+import { accountEnvironment, jacamarEnvironment, jacamarVariables } from '../../src/jacamar-auth/environment.ts';
 
 const ALICE = { name: 'alice', uid: 1001, gid: 1001, home: '/home/alice', shell: '/bin/bash', groups: [1001] };
 
 describe('the environment of jacamar', () => {
   it('is this list and nothing else', () => {
-    assert.deepEqual(accountEnvironment(ALICE), [
+    assert.deepEqual(jacamarEnvironment(ALICE), [
       'HOME=/home/alice',
       'USER=alice',
       'LOGNAME=alice',

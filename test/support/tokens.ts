@@ -57,6 +57,7 @@ export function sampleJob(changes: Partial<Job> = {}): Job {
     userId: SAMPLE_FACTS.userId,
     scopedUserId: undefined,
     projectPath: SAMPLE_FACTS.projectPath,
+    repositoryCredentials: undefined,
     repositoryUrl: SAMPLE_FACTS.repositoryUrl,
     commit: SAMPLE_FACTS.sha,
     timeoutSeconds: SAMPLE_FACTS.timeoutSeconds,

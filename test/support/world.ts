@@ -43,7 +43,24 @@ export interface ConfigurationWishes {
 export interface WorldWishes {
   /** Accounts to make; the first is the one that jobs run as. */
   readonly accounts?: readonly AccountWishes[];
+  /** The deployment; default: the runner is root's, and jobs are started by setuid. */
+  readonly deployment?: Deployment;
 }
+
+/** Who runs the runner, and what it calls. */
+export interface Deployment {
+  readonly downscope: 'setuid' | 'sudo' | 'su' | 'none';
+  /** A service account runs the runner. */
+  readonly service: boolean;
+  /** jacamar-auth has file capabilities. */
+  readonly capable?: boolean;
+  /** Jobs run as the service account itself. */
+  readonly ownAccount?: boolean;
+  /** The runner calls `jacamar --no-auth` instead. */
+  readonly byHand?: boolean;
+}
+
+const DEPLOYMENT_OF_ROOT: Deployment = { downscope: 'setuid', service: false };
 
 /** Opens a world for a test file and closes it after the last test. */
 export async function openWorld(wishes: WorldWishes = {}): Promise<World> {
@@ -67,6 +84,9 @@ export class World {
   /** Root's own, 0700. */
   readonly directory: string;
   readonly accounts: TestAccount[] = [];
+  deployment = DEPLOYMENT_OF_ROOT;
+  /** Runs the runner; undefined: root does. */
+  service: TestAccount | undefined;
   readonly #closers: (() => Promise<unknown>)[] = [];
   #gitlab: GitLab | undefined;
   #installation: Installation | undefined;
@@ -79,14 +99,23 @@ export class World {
   }
 
   /** Makes everything that `close` removes. */
-  async furnish({ accounts = [{}] }: WorldWishes): Promise<void> {
+  async furnish({ accounts = [{}], deployment = DEPLOYMENT_OF_ROOT }: WorldWishes): Promise<void> {
+    this.deployment = deployment;
+    if (deployment.service) this.service = await this.addAccount();
+    if (deployment.ownAccount !== true) this.accounts.length = 0;
     for (const name of ['runner', 'state', 'repositories']) await mkdir(this.at(name), { mode: 0o700 });
-    this.#installation = await install();
+    for (const name of ['', 'runner', 'state']) await this.#give(this.at(name));
+    this.#installation = await install(this.service?.gid, deployment.capable);
     this.#closers.push(this.#installation.remove);
     this.#gitlab = await startGitLab({ repositoryRoot: this.at('repositories') });
     this.#closers.push(() => this.gitlab.close());
     await createRepository(this.at('repositories'), 'demo/hello');
-    for (const wishes of accounts) await this.addAccount(wishes);
+    if (deployment.ownAccount !== true) for (const wishes of accounts) await this.addAccount(wishes);
+  }
+
+  /** What root made for the runner belongs to the account that runs it. */
+  async #give(path: string): Promise<void> {
+    if (this.service !== undefined) await chown(path, this.service.uid, this.service.gid);
   }
 
   get gitlab(): GitLab {
@@ -130,7 +159,7 @@ export class World {
       stringify({
         general: defined({ executor: 'shell', data_dir: '$HOME', limit_build_dir: true, ...general }),
         auth: {
-          ...defined({ downscope: 'setuid', state_dir: this.at('state'), ...rest }),
+          ...defined({ downscope: this.deployment.downscope, state_dir: this.at('state'), ...rest }),
           logging: defined({ location: this.logFile, level: 'debug', ...logging }),
         },
       }),
@@ -142,20 +171,22 @@ export class World {
     this.#configurations += 1;
     const path = this.at(`custom-${this.#configurations}.toml`);
     await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+    await this.#give(path);
     return path;
   }
 
   /** The runner of this world, apart from what the job wants. */
   async settings(wishes: Pick<JobWishes, 'options' | 'configuration' | 'driverOptions' | 'settings'>) {
     const driver = {
-      executable: this.installation.program('jacamar-auth'),
+      executable: this.installation.program(this.deployment.byHand === true ? 'jacamar' : 'jacamar-auth'),
       configuration: wishes.configuration ?? (await this.configure(wishes.options)),
-      options: wishes.driverOptions ?? [],
+      options: [...(this.deployment.byHand === true ? ['--no-auth'] : []), ...(wishes.driverOptions ?? [])],
     };
     const impatient: Partial<RunnerSettings> = { retryPauseMs: 10, stageRetryPauseMs: 10, gracefulKillMs: 30_000 };
     return runnerSettings({
       stages: driverStages(driver),
       temporaryRoot: this.at('runner'),
+      ...(this.service === undefined ? {} : { account: this.service }),
       ...impatient,
       ...wishes.settings,
     });
@@ -218,7 +249,8 @@ export class World {
   /** The last resort of a process that cannot wait any more; does nothing after `close`. */
   removeAtOnce(): void {
     if (this.#isClosed) return;
-    for (const { name, uid } of this.accounts) {
+    const { service } = this;
+    for (const { name, uid } of [...this.accounts, ...(service === undefined ? [] : [service])]) {
       if (uid > 0) spawnSync('pkill', ['-KILL', '-U', String(uid)]);
       spawnSync('/usr/sbin/userdel', ['--remove', '--force', name]);
     }

@@ -11,9 +11,9 @@ export const auth = table({
   description: 'Who may run jobs here. Read by `jacamar-auth` only.',
   keys: {
     downscope: key('downscope', value.choice('setuid', 'sudo', 'su', 'none'), {
-      status: { later: 'downscoping by another program', works: ['setuid', 'none'] },
+      status: 'works',
       description:
-        'How privilege is given up before anything of the job runs; `none` stays with the account that runs the runner. Required by `jacamar-auth`.',
+        'How privilege is given up before anything of the job runs: by our own child (`setuid`), by another program (`sudo`, `su`), or not at all, staying with the account that runs the runner (`none`). Required by `jacamar-auth`.',
       history: 'Called `run_mechanism` before upstream 0.2.0.',
     }),
     jacamarPath: key('jacamar_path', value.absolutePath, {

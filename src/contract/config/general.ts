@@ -75,7 +75,7 @@ export const general = table({
       default: false,
       status: 'works',
       description:
-        'Lets scripts of the runner use tokens on command lines. Hiding them is not implemented yet, so that both values mean the same today.',
+        "Lets scripts of the runner use the job token on command lines, where every account of the host can read it; otherwise git gets it from a private file, and the runner's artifact commands from their environment.",
     }),
     staticBuildsDir: key('static_builds_dir', value.flag, {
       default: false,

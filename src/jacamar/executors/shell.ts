@@ -42,6 +42,8 @@ interface Run {
   readonly script: string;
   readonly settings: Handoff['settings'];
   readonly stop: AbortSignal;
+  /** Aborted when our parent has ended. */
+  readonly abandoned: AbortSignal;
   readonly lock: Lock;
   readonly group: ControlGroup | undefined;
   readonly tree: ProcessTree;
@@ -83,7 +85,7 @@ function prepare(script: string, handoff: Handoff, stop: AbortSignal): Run {
     environment: { ...shellEnvironment(handoff), ...jobMark(job) },
     preamble: preamble(variables),
   };
-  return { script, settings, stop, lock, group, tree: new ProcessTree(lock, group), shell };
+  return { script, settings, stop, abandoned: endOfParent(), lock, group, tree: new ProcessTree(lock, group), shell };
 }
 
 function start({ script, settings, lock, group, tree, shell }: Run): Started {
@@ -121,8 +123,8 @@ async function untilScriptEnds(run: Run, { child, relays, progress }: Started): 
   const onStop = () => void tree.end(patienceOf(run));
   if (stop.aborted) onStop();
   stop.addEventListener('abort', onStop, { once: true });
-  // Its own death comes as an ordinary SIGTERM sometimes (death signal), and may come while a stop goes on.
-  endOfParent().addEventListener('abort', () => tree.hurry(ABANDONED_PATIENCE_MS), { once: true });
+  // The death of jacamar-auth comes as an ordinary SIGTERM sometimes (death signal), or while a stop goes on.
+  run.abandoned.addEventListener('abort', () => tree.hurry(ABANDONED_PATIENCE_MS), { once: true });
   const watching = tellWhereItHangs(run, progress, AbortSignal.any([stop, isOver.signal]));
   await Promise.race([
     child.exited,
@@ -134,10 +136,10 @@ async function untilScriptEnds(run: Run, { child, relays, progress }: Started): 
 }
 
 /** From SIGTERM to SIGKILL; jacamar-auth kills us all when kill_timeout is over, so we are a little quicker. */
-function patienceOf({ stop, settings }: Run): number {
+function patienceOf({ stop, abandoned, settings }: Run): number {
   if (!stop.aborted) return LEFTOVER_PATIENCE_MS;
   const patience = settings.killTimeoutMs * 0.9;
-  return stop.reason === AUTH_IS_GONE ? Math.min(patience, ABANDONED_PATIENCE_MS) : patience;
+  return stop.reason === AUTH_IS_GONE || abandoned.aborted ? Math.min(patience, ABANDONED_PATIENCE_MS) : patience;
 }
 
 /** Ends what is left and names it in the job log. */

@@ -1,0 +1,143 @@
+// Our end of the way to jacamar: one socket pair where we start it ourselves, two pipes where sudo or su stands
+// between. Those may replace what they inherit by pipes of their own (sudo does to log), so nothing but bytes down
+// its standard input and up its standard output gets through for certain.
+
+import { randomBytes } from 'node:crypto';
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { decodeGreeting, frame, GREETING_MARK, type Greeting, REPORT_LIMIT, stopWord } from '../../contract/handoff.ts';
+import { openOutput, type Write } from '../../contract/output.ts';
+import type { Credentials } from '../credentials.ts';
+import { MarkedStream } from './marked-stream.ts';
+
+/** It stays open while jacamar runs: its closing tells jacamar that we are gone. */
+export interface Channel {
+  /** What becomes 0, 1 and 2 of the program that is started. */
+  readonly stdio: readonly [number, number, number];
+  /** Sent along in the handoff. */
+  readonly reportMark: string | undefined;
+  /** To be called once the program has been started, or could not be. */
+  closeTheirs(): void;
+  /** What jacamar says of itself; undefined at the end of its output. Without pipes it is not asked. */
+  readonly greeting: Promise<Greeting | undefined>;
+  send(handoff: Buffer): void;
+  stop(signal: string): void;
+  /** The report, as far as one comes before jacamar's end is closed or the patience in milliseconds is over. */
+  report(patience: number): Promise<Buffer>;
+}
+
+export function openSocketChannel(output: 1 | 2, credentials: Pick<Credentials, 'socketPair'>): Channel {
+  const [ours, theirs] = credentials.socketPair();
+  const socket = new Socket({ fd: ours, readable: true, writable: true, allowHalfOpen: true });
+  // A jacamar that died early leaves a broken pipe; its exit status says more than that.
+  socket.on('error', () => socket.destroy());
+  socket.once('end', () => socket.end());
+  return {
+    stdio: [theirs, output, 2],
+    reportMark: undefined,
+    closeTheirs: () => closeSync(theirs),
+    greeting: Promise.resolve(undefined),
+    ...speak(socket),
+    report: collect(socket),
+  };
+}
+
+/** Gives up on a channel that somebody else holds open. */
+function within(patience: number, socket: Socket, report: Promise<Buffer>): Promise<Buffer> {
+  const timer = setTimeout(() => socket.destroy(), patience);
+  return report.finally(() => clearTimeout(timer));
+}
+
+function speak(socket: Socket): Pick<Channel, 'send' | 'stop'> {
+  return {
+    send: (handoff) => void socket.write(frame(handoff)),
+    stop: (signal) => void socket.write(stopWord(signal)),
+  };
+}
+
+function collect(socket: Socket): Channel['report'] {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  socket.on('data', (chunk) => {
+    size += chunk.length;
+    if (size > REPORT_LIMIT) socket.destroy();
+    else chunks.push(chunk);
+  });
+  const closed = new Promise<Buffer>((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks))));
+  return (patience) => within(patience, socket, closed);
+}
+
+export function openPipedChannel(output: 1 | 2, credentials: Pick<Credentials, 'pipe'>): Channel {
+  const [down, up] = [credentials.pipe(), credentials.pipe()];
+  const input = new Socket({ fd: down[1], readable: false, writable: true });
+  input.on('error', () => input.destroy());
+  const reportMark = `\0${randomBytes(16).toString('hex')} `;
+  const greeting = Promise.withResolvers<Greeting | undefined>();
+  const source = new Socket({ fd: up[0], readable: true, writable: false });
+  source.on('error', () => source.destroy());
+  const sink = watched(openOutput(output));
+  const report = receive(source, sink.write, reportMark, greeting.resolve).finally(() => input.destroy());
+  return {
+    stdio: [down[0], up[1], 2],
+    reportMark,
+    closeTheirs: () => [down[0], up[1]].forEach((descriptor) => void closeSync(descriptor)),
+    greeting: greeting.promise,
+    ...speak(input),
+    report: (patience) => whileHeard(patience, source, report, () => sink.isBusy),
+  };
+}
+
+/** A runner that reads slowly is no silence of jacamar's. */
+function watched(write: Write): { write: Write; readonly isBusy: boolean } {
+  const sink = {
+    isBusy: false,
+    async write(chunk: Uint8Array) {
+      sink.isBusy = true;
+      await write(chunk);
+      sink.isBusy = false;
+    },
+  };
+  return sink;
+}
+
+const LOOK_AGAIN_MS = 100;
+/** More than this cannot still be on its way in pipes; somebody else writes. */
+const LATE_LIMIT = 1024 * 1024;
+
+/** Gives up on pipes that somebody else holds open, when nothing has come for as long as that. */
+async function whileHeard(patience: number, source: Socket, report: Promise<Buffer>, isBusy: () => boolean) {
+  let isDone = false;
+  void report.finally(() => {
+    isDone = true;
+  });
+  const limit = source.bytesRead + LATE_LIMIT;
+  for (let silent = 0, heard = -1; !isDone && silent < patience && heard < limit; silent += LOOK_AGAIN_MS) {
+    if (isBusy() || source.bytesRead > heard) silent = 0;
+    heard = source.bytesRead;
+    await Promise.race([report, delay(LOOK_AGAIN_MS)]);
+  }
+  source.destroy();
+  return await report;
+}
+
+/** What comes before the greeting and between it and the report is output, passed on as fast as it is read. */
+async function receive(
+  source: Socket,
+  write: Write,
+  mark: string,
+  greet: (greeting: Greeting | undefined) => void,
+): Promise<Buffer> {
+  const parts = new MarkedStream(source);
+  try {
+    await parts.until(GREETING_MARK, write);
+    greet(decodeGreeting(await parts.line()));
+    await parts.until(mark, write);
+    return Buffer.from(await parts.line(), 'latin1');
+  } catch {
+    return Buffer.alloc(0); // our reader went away, or jacamar ended too soon: there is no report
+  } finally {
+    greet(undefined);
+    source.destroy();
+  }
+}

@@ -1,0 +1,34 @@
+// downscope = "setuid": our own child changes its ids for good, proves it, and becomes jacamar.
+
+import { constants } from 'node:os';
+import type { Credentials } from '../credentials.ts';
+import { jacamarEnvironment } from '../environment.ts';
+import { isRoot, type Mechanism, refuseDeployment, refuseTerminal } from './mechanism.ts';
+
+export const setuid: Mechanism = {
+  isIndirect: false,
+
+  check({ credentials }) {
+    if (!isRoot() && !holdsSetid(credentials)) {
+      refuseDeployment('"setuid" needs root, or the capabilities cap_setuid and cap_setgid on jacamar-auth');
+    }
+    refuseTerminal('setuid');
+  },
+
+  plan: ({ jacamar, account, noNewPrivileges, seccompFilter }, args) => ({
+    file: jacamar,
+    argv: [jacamar, '--no-auth', ...args],
+    env: jacamarEnvironment(account),
+    credentials: account,
+    noNewPrivileges,
+    ...(seccompFilter === undefined ? {} : { seccompFilter }),
+    newSession: true,
+    deathSignal: constants.signals.SIGTERM,
+  }),
+};
+
+/** CAP_SETGID is bit 6, CAP_SETUID bit 7: capabilities(7). */
+function holdsSetid(credentials: Pick<Credentials, 'capabilities'>): boolean {
+  const both = (1n << 6n) | (1n << 7n);
+  return (BigInt(`0x${credentials.capabilities().permitted}`) & both) === both;
+}

@@ -1,0 +1,138 @@
+// Keeps the job token off command lines, which every account of the host can read. The scripts of the runner write
+// it into addresses: as arguments of git, in settings that git repeats to its own children, and for gitlab-runner's
+// artifact commands. Those scripts are nobody's to change (their form is not stable), so this works around them:
+// git gets settings that keep addresses as they are and read the credentials from a private file, and in the run
+// stages that are the runner's alone two shell functions take the token out of the arguments.
+
+import { realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { slotName, slotsDirectory } from '../contract/directories.ts';
+import type { Handoff } from '../contract/handoff.ts';
+
+/** What a run stage needs; the files behind it are gone after `remove`. */
+export interface RepositoryAccess {
+  /** For the login shell, as `NAME=value`. */
+  readonly environment: readonly string[];
+  remove(): void;
+}
+
+/** Stages in which nothing of the user runs besides hooks: custom-executor sub-stages, as of GitLab Runner 19. */
+const STAGES_OF_RUNNER = new Set([
+  'prepare_script',
+  'get_sources',
+  'clear_worktree',
+  'restore_cache',
+  'download_artifacts',
+  'archive_cache',
+  'archive_cache_on_failure',
+  'upload_artifacts_on_success',
+  'upload_artifacts_on_failure',
+  'cleanup_file_variables',
+]);
+
+/** Makes the files in the job's own scripts directory, which is 0700; nothing where there is nothing to hide. */
+export function openRepositoryAccess(directory: string, slot: number, handoff: Handoff): RepositoryAccess {
+  const { repository, runStage = '' } = handoff;
+  if (repository === undefined) return { environment: [], remove() {} };
+  const files = { credentials: join(directory, 'pass'), settings: join(directory, 'pass.gitconfig') };
+  place(files.credentials, credentialsText(repository));
+  place(files.settings, settingsText(repository, files.credentials));
+  return {
+    environment: [
+      ...includeFor(projectDirectory(slot, handoff), files.settings, handoff.settings.userBashEnv),
+      ...(STAGES_OF_RUNNER.has(runStage) ? [gitFunction(files), RUNNER_FUNCTION] : []),
+    ],
+    remove: () => removeRepositoryAccess(directory),
+  };
+}
+
+/** Also what a stage left that was killed. */
+export function removeRepositoryAccess(directory: string): void {
+  for (const name of ['pass', 'pass.gitconfig']) rmSync(join(directory, name), { force: true });
+}
+
+type Repository = NonNullable<Handoff['repository']>;
+
+function place(path: string, text: string): void {
+  rmSync(path, { force: true });
+  writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
+}
+
+/** In the words of gitcredentials(7). */
+function credentialsText({ username, password }: Repository): string {
+  return `username=${decodeURIComponent(username)}\npassword=${decodeURIComponent(password)}\n`;
+}
+
+/**
+ * Of several `insteadOf` the longest decides: the one of the runner, `https://host`, loses against the same with a
+ * slash, which changes nothing. Helpers of the user would keep a token that is worth nothing after the job, and
+ * offer it to the next one; so for this one server there is only ours. It answers to its own name, or to none.
+ */
+function settingsText({ url, username, password }: Repository, credentials: string): string {
+  const { origin, protocol, host } = new URL(url);
+  const withToken = `${protocol}//${username}:${password}@${host}/`;
+  const others = `grep ^username= | grep -qvxF ${inShell(`username=${decodeURIComponent(username)}`)}`;
+  const helper = `!f() { test "$1" = get && ! { ${others}; } && cat ${inShell(credentials)}; }; f`;
+  return [
+    `[url ${inSettings(`${origin}/`)}]`,
+    `\tinsteadOf = ${inSettings(`${origin}/`)}`,
+    `\tinsteadOf = ${inSettings(withToken)}`,
+    `[credential ${inSettings(origin)}]`,
+    '\thelper =',
+    `\thelper = ${inSettings(helper)}`,
+    '',
+  ].join('\n');
+}
+
+/** The project and its submodules only: in other repositories the user's own settings hold. git-config(1). */
+function includeFor(project: string, settings: string, given: readonly string[]): string[] {
+  const repository = `${project}/.git`.replaceAll(/[*?[\\]/g, '\\$&');
+  const before = Number(given.findLast((entry) => entry.startsWith('GIT_CONFIG_COUNT='))?.split('=')[1] ?? 0);
+  const first = Number.isSafeInteger(before) ? before : 0;
+  const patterns = [repository, `${repository}/modules/`];
+  const entries = patterns.flatMap((pattern, index) => [
+    `GIT_CONFIG_KEY_${first + index}=includeIf.gitdir:${pattern}.path`,
+    `GIT_CONFIG_VALUE_${first + index}=${settings}`,
+  ]);
+  return [`GIT_CONFIG_COUNT=${first + patterns.length}`, ...entries];
+}
+
+/** git compares real paths; the base directory may be reached through a link. */
+function projectDirectory(slot: number, { base, job, settings }: Handoff): string {
+  const builds = join(slotsDirectory(base, job.runner, settings.limitBuildDir), slotName(slot));
+  return join(realpathSync(builds), job.projectPath);
+}
+
+/** Functions reach bash by its environment: bash(1), "Functions". Builtins only, since arguments of a program show. */
+function gitFunction({ credentials, settings }: { credentials: string; settings: string }): string {
+  return `BASH_FUNC_git%%=() {
+  local name='' word='' arguments=("$@")
+  { IFS= builtin read -r name && IFS= builtin read -r word; } 2>/dev/null < ${inShell(credentials)} || :
+  if [[ -n $word ]]; then arguments=("\${arguments[@]//"\${name#*=}:\${word#*=}@"/}"); fi
+  builtin command git -c ${inShell(`include.path=${settings}`)} "\${arguments[@]}"
+}`;
+}
+
+/** The artifact commands take the token from CI_JOB_TOKEN as well: network.go of GitLab Runner, JobCredentials. */
+const RUNNER_FUNCTION = `BASH_FUNC_gitlab-runner%%=() {
+  local token='' arguments=()
+  while (($# > 0)); do
+    case $1 in
+      --token) token=\${2-} && shift ;;
+      --token=*) token=\${1#*=} ;;
+      *) arguments+=("$1") ;;
+    esac
+    shift
+  done
+  if [[ -n $token ]]; then local -x CI_JOB_TOKEN=$token; fi
+  builtin command gitlab-runner "\${arguments[@]}"
+}`;
+
+function inShell(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** A quoted value or subsection of git-config(1). */
+function inSettings(text: string): string {
+  return `"${text.replaceAll(/[\\"]/g, '\\$&')}"`;
+}
