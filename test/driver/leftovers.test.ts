@@ -13,8 +13,13 @@ const job = await (await world.stages()).configured();
 
 afterEach(async () => assert.deepEqual(await processesOf(account.uid), []));
 
+/** Until then the child bears the name of what is about to start it. */
+const untilSleeping = 'until pgrep -u "$(id -u)" -x sleep >/dev/null; do :; done';
+
 test('a daemon that holds standard output does not hold the stage; it is ended and named in the job log', async () => {
-  const { outcome, stdout, stderr, durationMs } = await job.run('setsid sleep 300 & echo "daemon $!"; disown');
+  const { outcome, stdout, stderr, durationMs } = await job.run(
+    `setsid sleep 300 & echo "daemon $!"; disown; ${untilSleeping}`,
+  );
   assert.equal(outcome.kind, 'success', stderr);
   const [, pid] = /^daemon (\d+)$/m.exec(stdout) ?? [];
   assert.equal(stderr, `Ended 1 process(es) that the script left running: sleep (${pid})\n`);
@@ -31,7 +36,7 @@ test('a daemon that ignores SIGTERM is killed', async () => {
 });
 
 test('leftovers do not change the exit status of a script', async () => {
-  const { outcome, stderr } = await job.run('sleep 300 & exit 5');
+  const { outcome, stderr } = await job.run(`sleep 300 & ${untilSleeping}; exit 5`);
   assert.equal(outcome.kind === 'build-failure' && outcome.exitCode, 5);
   assert.match(stderr, /^Ended 1 process\(es\) .*: sleep \(\d+\)\n$/);
 });
