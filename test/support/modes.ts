@@ -230,7 +230,10 @@ class Suite {
       ).configured();
       const { stdout, stderr } = await job.run('env');
       assert.equal(stderr, '');
-      assert.doesNotMatch(stdout, /evil|^(SUDO_|CUSTOM_ENV_|BUILD_|SYSTEM_|JOB_RESPONSE|TMPDIR|JACAMAR_CI_(?!SHELL))/m);
+      assert.doesNotMatch(
+        stdout,
+        /evil|^(SUDO_|CUSTOM_ENV_|BUILD_|SYSTEM_|JOB_RESPONSE|TMPDIR|JACAMAR_CI_(?!SHELL=|JOB=))/m,
+      );
       for (const entry of [
         `HOME=${account.home}`,
         `USER=${account.name}`,
