@@ -9,9 +9,17 @@ export interface FileView {
   readonly stats: Stats;
 }
 
-/** Empty when the directory does not exist. */
+/** Empty when the directory does not exist; without what is removed while it is looked at. */
 export async function filesBelow(directory: string): Promise<FileView[]> {
   const names = await readdir(directory, { recursive: true }).catch(() => []);
   const paths = names.map((name) => join(directory, name)).toSorted();
-  return Promise.all(paths.map(async (path) => ({ path, stats: await lstat(path) })));
+  const views = await Promise.all(
+    paths.map((path) =>
+      lstat(path).then(
+        (stats) => ({ path, stats }),
+        () => undefined,
+      ),
+    ),
+  );
+  return views.filter((view) => view !== undefined);
 }
