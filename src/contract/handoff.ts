@@ -4,6 +4,7 @@
 // as the user, who may write anything to the channel.
 
 import * as v from 'valibot';
+import type { Configuration } from './config.ts';
 import { DRIVER_STAGES } from './custom-executor.ts';
 import type { Job } from './job.ts';
 
@@ -70,6 +71,21 @@ export function repositoryAccess(job: Job, unrestrictedCmdLine: boolean): Pick<H
   const { repositoryUrl: url, repositoryCredentials: credentials } = job;
   if (unrestrictedCmdLine || credentials === undefined) return {};
   return { repository: { url, username: credentials.username, password: credentials.password.reveal() } };
+}
+
+/** What jacamar gets of the configuration: `[general]` as far as it concerns a stage, nothing of `[auth]`. */
+export function settingsOf({ general }: Pick<Configuration, 'general'>): Handoff['settings'] {
+  return {
+    executor: general.executor,
+    ...(general.shellPath === undefined ? {} : { shellPath: general.shellPath }),
+    userBashEnv: [...general.userBashEnv],
+    retainLogs: general.retainLogs,
+    limitBuildDir: general.limitBuildDir,
+    killTimeoutMs: general.killTimeoutMs,
+    keepProcesses: general.keepProcesses,
+    setStackSize: general.setStackSize,
+    ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
+  };
 }
 
 /** One line of JSON, then the script's bytes (empty for stages without script). */

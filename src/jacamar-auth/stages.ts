@@ -15,7 +15,7 @@ import {
 } from '../contract/custom-executor.ts';
 import { baseDirectory } from '../contract/directories.ts';
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
-import { encodeHandoff, type HandoffContent, repositoryAccess } from '../contract/handoff.ts';
+import { encodeHandoff, type HandoffContent, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
 import { identityOf, mayBeAlive, type ProcessIdentity } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
@@ -308,17 +308,7 @@ function handoffOf(
     runnerProcess: identityOf(process.ppid),
     base: baseOf(site, record),
     ...(slot === undefined ? {} : { slot }),
-    settings: {
-      executor: general.executor,
-      ...(general.shellPath === undefined ? {} : { shellPath: general.shellPath }),
-      userBashEnv: [...general.userBashEnv],
-      retainLogs: general.retainLogs,
-      limitBuildDir: general.limitBuildDir,
-      killTimeoutMs: general.killTimeoutMs,
-      keepProcesses: general.keepProcesses,
-      setStackSize: general.setStackSize,
-      ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
-    },
+    settings: settingsOf(site.configuration),
     variables: jacamarVariables(site.environment, auth.maxEnvChars),
     ...repositoryAccess(job, general.unrestrictedCmdLine),
   };

@@ -15,7 +15,7 @@ import {
 import { baseDirectory } from '../contract/directories.ts';
 import { USER_VARIABLES } from '../contract/environment.ts';
 import { ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
-import { decodeHandoff, encodeHandoff, type Handoff, repositoryAccess } from '../contract/handoff.ts';
+import { decodeHandoff, encodeHandoff, type Handoff, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { parseJobResponse, readRunnerNumbers } from '../contract/job.ts';
 import { identityOf } from '../contract/process-identity.ts';
 import { type Environment, writeFully } from '../contract/program.ts';
@@ -64,20 +64,6 @@ export function announceConfig(call: StageCall, environment: Environment, { slot
     },
   });
   writeFully(1, JSON.stringify(output));
-}
-
-function settingsOf({ general }: Configuration): Handoff['settings'] {
-  return {
-    executor: general.executor,
-    ...(general.shellPath === undefined ? {} : { shellPath: general.shellPath }),
-    userBashEnv: [...general.userBashEnv],
-    retainLogs: general.retainLogs,
-    limitBuildDir: general.limitBuildDir,
-    killTimeoutMs: general.killTimeoutMs,
-    keepProcesses: general.keepProcesses,
-    setStackSize: general.setStackSize,
-    ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
-  };
 }
 
 function variablesOf(environment: Environment): Record<string, string> {
