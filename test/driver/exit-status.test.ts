@@ -13,7 +13,7 @@ import { openWorld } from '../support/world.ts';
 const world = await openWorld();
 const job = await (await world.stages()).configured();
 
-test('every exit status from 1 to 255 arrives as it is', { timeout: 240_000 }, async () => {
+test('exit statuses from all over 1 to 255 arrive as they are', async () => {
   for (const code of Array.from({ length: 255 }, (_, index) => index + 1).filter((each) => each % 13 === 0)) {
     const { outcome } = await job.run(`exit ${code}`);
     assert.equal(outcome.kind === 'build-failure' && outcome.exitCode, code);
