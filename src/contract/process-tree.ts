@@ -11,7 +11,6 @@ import { printable } from './text.ts';
 /** One process as /proc shows it. */
 interface Entry extends ProcessIdentity {
   readonly parent: number;
-  readonly processGroup: number;
   readonly name: string;
   /** Ended, with no thread left. */
   readonly isZombie: boolean;
@@ -262,11 +261,10 @@ function parseStat(directory: string): Entry | undefined {
     const text = readFileSync(`/proc/${directory}/stat`, 'latin1');
     const end = text.lastIndexOf(')');
     const fields = text.slice(end + 2).split(' ');
-    const [state, parent, processGroup] = fields;
+    const [state, parent] = fields;
     return {
       pid: Number(directory),
       parent: Number(parent),
-      processGroup: Number(processGroup),
       name: text.slice(text.indexOf('(') + 1, end),
       startTime: fields[19] ?? '',
       isZombie: state === 'X' || (state === 'Z' && Number(fields[17]) <= 1),
