@@ -1,10 +1,12 @@
 // What a way of giving up privilege consists of. Each of the four has a file of its own beside this one.
 
 import { closeSync, constants, openSync } from 'node:fs';
+import { constants as system } from 'node:os';
 import { isatty } from 'node:tty';
 import { ConfigurationError } from '../../contract/errors.ts';
 import type { Account } from '../account.ts';
 import type { Credentials, LaunchPlan } from '../credentials.ts';
+import { jacamarEnvironment } from '../environment.ts';
 import { isProgramOfRoot } from '../trusted-file.ts';
 
 /** As whom jacamar is started, and how. */
@@ -45,6 +47,20 @@ type MechanismPlan = Pick<
   LaunchPlan,
   'file' | 'argv' | 'env' | 'credentials' | 'noNewPrivileges' | 'seccompFilter' | 'newSession' | 'deathSignal'
 >;
+
+/** The plan where no other program stands in between; whose credentials jacamar gets is left to the caller. */
+export function directPlan(downscope: Downscope, args: readonly string[]): MechanismPlan {
+  const { jacamar, account, noNewPrivileges, seccompFilter } = downscope;
+  return {
+    file: jacamar,
+    argv: [jacamar, '--no-auth', ...args],
+    env: jacamarEnvironment(account),
+    noNewPrivileges,
+    ...(seccompFilter === undefined ? {} : { seccompFilter }),
+    newSession: true,
+    deathSignal: system.signals.SIGTERM,
+  };
+}
 
 export function isRoot(): boolean {
   return process.geteuid?.() === 0;

@@ -1,9 +1,7 @@
 // downscope = "setuid": our own child changes its ids for good, proves it, and becomes jacamar.
 
-import { constants } from 'node:os';
 import type { Credentials } from '../credentials.ts';
-import { jacamarEnvironment } from '../environment.ts';
-import { isRoot, type Mechanism, refuseDeployment, refuseTerminal } from './mechanism.ts';
+import { directPlan, isRoot, type Mechanism, refuseDeployment, refuseTerminal } from './mechanism.ts';
 
 export const setuid: Mechanism = {
   isIndirect: false,
@@ -15,16 +13,7 @@ export const setuid: Mechanism = {
     refuseTerminal('setuid');
   },
 
-  plan: ({ jacamar, account, noNewPrivileges, seccompFilter }, args) => ({
-    file: jacamar,
-    argv: [jacamar, '--no-auth', ...args],
-    env: jacamarEnvironment(account),
-    credentials: account,
-    noNewPrivileges,
-    ...(seccompFilter === undefined ? {} : { seccompFilter }),
-    newSession: true,
-    deathSignal: constants.signals.SIGTERM,
-  }),
+  plan: (downscope, args) => ({ ...directPlan(downscope, args), credentials: downscope.account }),
 };
 
 /** CAP_SETGID is bit 6, CAP_SETUID bit 7: capabilities(7). */
