@@ -80,7 +80,8 @@ otherwise:
 | Merge request pipelines whose code comes from a fork | \`auth.allow_fork_pipelines\` |
 | Jobs of bots and service accounts, also those that only the server can recognize | \`auth.allow_bot_accounts\`; \`auth.verify_job\` for the question to the server |
 | Jobs that a service account starts on behalf of a person (composite identities) | \`auth.allow_composite_identities\` |
-| Processes that outlive the stage that started them: they are ended | \`general.keep_processes\` (later) |
+| Processes that outlive the stage that started them: they are ended | \`general.keep_processes\` |
+| Directories of jobs that others could exchange, since they can write above them | \`general.shared_parents\` |
 | Unknown keys and tables, and keys that are not built yet | none: remove the key |
 | Relative paths, allowlists without entries, blanks around names | none: correct the value |
 

@@ -39,6 +39,8 @@ const handoffSchema = v.strictObject({
   /** The runner's process: a claim on a build directory lives no longer than it. */
   runnerProcess: v.strictObject({ pid: count, startTime: v.string() }),
   base: v.string(),
+  /** Where the job wants its build directories: CUSTOM_CI_BUILDS_DIR, checked and expanded. */
+  customBuildsDir: v.optional(v.string()),
   /** Chosen at the config stage; absent there. */
   slot: v.optional(count),
   settings: v.strictObject({
@@ -47,6 +49,10 @@ const handoffSchema = v.strictObject({
     userBashEnv: v.array(v.string()),
     retainLogs: v.boolean(),
     limitBuildDir: v.boolean(),
+    staticBuildsDir: v.boolean(),
+    staticMinDays: count,
+    groupPermissions: v.boolean(),
+    sharedParents: v.boolean(),
     killTimeoutMs: count,
     keepProcesses: v.boolean(),
     setStackSize: v.boolean(),
@@ -81,6 +87,10 @@ export function settingsOf({ general }: Pick<Configuration, 'general'>): Handoff
     userBashEnv: [...general.userBashEnv],
     retainLogs: general.retainLogs,
     limitBuildDir: general.limitBuildDir,
+    staticBuildsDir: general.staticBuildsDir,
+    staticMinDays: general.staticMinDays,
+    groupPermissions: general.groupPermissions,
+    sharedParents: general.sharedParents,
     killTimeoutMs: general.killTimeoutMs,
     keepProcesses: general.keepProcesses,
     setStackSize: general.setStackSize,

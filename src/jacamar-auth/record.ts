@@ -27,6 +27,8 @@ const recordSchema = v.strictObject({
   account: v.strictObject({ name: v.string(), uid: count, gid: count, home: v.string() }),
   /** From RunAs, in place of `general.data_dir`. */
   dataDir: v.optional(v.string()),
+  /** Where the job wanted its build directories, if it did. */
+  customBuildsDir: v.optional(v.string()),
   runner: v.string(),
   concurrent: count,
 });

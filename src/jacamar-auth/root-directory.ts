@@ -1,30 +1,40 @@
 // The one directory that root makes for a user: his own below a data_dir that only root can write to
 // (`auth.root_dir_creation`). Everything below it is made by the user's own process.
 
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ConfigurationError, JacamarError, SystemFailure } from '../contract/errors.ts';
 import type { Account } from './account.ts';
 import { isClosed, resolveTrusted } from './trusted-file.ts';
 
 /**
- * Makes `path` for the account, mode 0700. Nobody else can write to its parent, so between our calls nothing
- * can take the new directory's place; an existing one is never given away, only checked.
+ * Makes `path` for the account. Nobody else can write to its parent, so between our calls nothing can take the new
+ * directory's place; an existing one is never given away, only checked. Where the parent is the account's own, there is
+ * nothing to do for root: what is in it can be exchanged at any moment, and the account's process can make it.
  * @throws {ConfigurationError} the parent is not root's alone, or this process is not root
  * @throws {SystemFailure} the directory exists and is somebody else's
  */
-export function createRootDirectory(path: string, account: Pick<Account, 'name' | 'uid' | 'gid'>): void {
+export function createRootDirectory({ path, permissions }: RootDirectory, account: Owner): void {
   try {
+    if (lstatSync(dirname(path)).uid === account.uid) return;
     const parent = resolveTrusted(dirname(path));
     if (!isClosed(parent)) throw new Error(`${parent} can be written by group or others`);
     const isNew = make(path);
-    own(path, account, isNew);
+    own(path, account, isNew ? permissions : undefined);
   } catch (cause) {
     if (cause instanceof JacamarError) throw cause;
     const message = `root_dir_creation cannot make ${path}: ${(cause as Error).message}`;
     throw new ConfigurationError({ code: 'ERR_CONFIG_ROOT_DIR', message, cause });
   }
 }
+
+/** What is to be made, and with which permissions. */
+interface RootDirectory {
+  readonly path: string;
+  readonly permissions: number;
+}
+
+type Owner = Pick<Account, 'name' | 'uid' | 'gid'>;
 
 function make(path: string): boolean {
   try {
@@ -36,12 +46,13 @@ function make(path: string): boolean {
   }
 }
 
-function own(path: string, { name, uid, gid }: Pick<Account, 'name' | 'uid' | 'gid'>, isNew: boolean): void {
+/** @param permissions of a new one; absent: it was there, and is only looked at */
+function own(path: string, { name, uid, gid }: Owner, permissions: number | undefined): void {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
-    if (isNew) {
+    if (permissions !== undefined) {
       fchownSync(descriptor, uid, gid);
-      fchmodSync(descriptor, 0o700);
+      fchmodSync(descriptor, permissions);
     }
     const owner = fstatSync(descriptor).uid;
     if (owner === uid) return;

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import * as v from 'valibot';
+import { dataDirectory } from '../contract/config/value.ts';
 import { SYSTEM_PATH } from '../contract/environment.ts';
 import { AuthorizationError, ConfigurationError, JacamarError } from '../contract/errors.ts';
 import type { Lock } from '../contract/lock.ts';
@@ -35,7 +36,7 @@ export interface RunAsQuestion {
 
 const replySchema = v.strictObject({
   username: v.optional(v.string()),
-  data_dir: v.optional(v.pipe(v.string(), v.regex(/^\/[^\p{Cc}]*$/u))),
+  data_dir: v.optional(dataDirectory.schema),
   user_message: v.optional(v.string()),
   error_message: v.optional(v.string()),
 });

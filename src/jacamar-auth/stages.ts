@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StageCall } from '../contract/command-line.ts';
 import { describeConfig } from '../contract/config-output.ts';
+import { customBuildsDir } from '../contract/custom-builds-dir.ts';
 import {
   type ConfigOutput,
   type DriverStage,
@@ -13,7 +14,7 @@ import {
   RUN_STAGE_NAME,
   SCRIPT_FROM_HANDOFF,
 } from '../contract/custom-executor.ts';
-import { baseDirectory } from '../contract/directories.ts';
+import { accountDirectory, baseDirectory, dataPermissions } from '../contract/directories.ts';
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
 import { encodeHandoff, type HandoffContent, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
@@ -82,13 +83,12 @@ async function config(step: Step): Promise<void> {
     return { account: authorization.account, record };
   });
   site.log.info(`local account (${account.name}) authorized for CI job execution`);
-  const base = baseOf(site, record);
-  if (site.configuration.auth.rootDirCreation) createRootDirectory(base, account);
+  makeAsRoot(site, record, account);
   const { slot } = await launch(step, { account, record, output: 2 });
   if (slot === undefined)
     throw new SystemFailure({ code: 'ERR_NO_SLOT', message: 'jacamar reported no build directory' });
   records.slot = slot;
-  writeFully(1, JSON.stringify(configOutput(step, record, slot)));
+  writeFully(1, JSON.stringify(configOutput(step, { account, record }, slot)));
 }
 
 /** What an administrator may have chosen, but should see in the log of every job. */
@@ -175,6 +175,8 @@ function serve({ environment, configuration, log }: Site): ServedJob {
 
 function recordOf({ site, served: { job, server } }: Step, { claims, account, dataDir }: Authorization): JobRecord {
   const { shortToken, concurrentProjectId } = readRunnerNumbers(site.environment);
+  const isChoosable = site.configuration.general.customBuildDir;
+  const buildsDir = isChoosable ? customBuildsDir(site.environment, job, account) : undefined;
   return {
     server: server.url,
     jobId: job.id,
@@ -184,6 +186,7 @@ function recordOf({ site, served: { job, server } }: Step, { claims, account, da
     login: claims.user_login,
     account: { name: account.name, uid: account.uid, gid: account.gid, home: account.home },
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(buildsDir === undefined ? {} : { customBuildsDir: buildsDir }),
     runner: shortToken,
     concurrent: concurrentProjectId,
   };
@@ -228,24 +231,31 @@ function readScript(path: string | undefined): Buffer {
   }
 }
 
+function makeAsRoot({ configuration }: Site, record: JobRecord, account: Account): void {
+  const { general, auth } = configuration;
+  const path = accountDirectory(record.dataDir ?? general.dataDir, record.account);
+  if (!auth.rootDirCreation || path === undefined) return;
+  createRootDirectory({ path, permissions: dataPermissions(general) }, account);
+}
+
 function baseOf({ configuration }: Site, { account, dataDir }: JobRecord): string {
   return baseDirectory(dataDir ?? configuration.general.dataDir, account);
 }
 
-function configOutput({ site }: Step, record: JobRecord, slot: number): ConfigOutput {
-  const { runner } = record;
+function configOutput(step: Step, { account, record }: Authorized, slot: number): ConfigOutput {
   return describeConfig({
-    base: baseOf(site, record),
-    runner,
-    limitBuildDir: site.configuration.general.limitBuildDir,
+    layout: handoffOf(step, record, account),
     slot,
-    jobEnvironment: { [JOB_ENVIRONMENT.configuration]: site.configurationPath },
+    jobEnvironment: { [JOB_ENVIRONMENT.configuration]: step.site.configurationPath },
   });
 }
 
-interface Launch {
+interface Authorized {
   readonly account: Account;
   readonly record: JobRecord;
+}
+
+interface Launch extends Authorized {
   readonly output: 1 | 2;
   readonly script?: Buffer;
 }
@@ -307,6 +317,7 @@ function handoffOf(
     account: { name, home, shell },
     runnerProcess: identityOf(process.ppid),
     base: baseOf(site, record),
+    ...(record.customBuildsDir === undefined ? {} : { customBuildsDir: record.customBuildsDir }),
     ...(slot === undefined ? {} : { slot }),
     settings: settingsOf(site.configuration),
     variables: jacamarVariables(site.environment, auth.maxEnvChars),

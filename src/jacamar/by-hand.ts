@@ -6,6 +6,7 @@ import { userInfo } from 'node:os';
 import type { StageCall } from '../contract/command-line.ts';
 import { type Configuration, parseConfiguration } from '../contract/config.ts';
 import { describeConfig } from '../contract/config-output.ts';
+import { customBuildsDir } from '../contract/custom-builds-dir.ts';
 import {
   CI_VARIABLE_PREFIX,
   JOB_ENVIRONMENT,
@@ -28,6 +29,8 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
   const job = parseJobResponse(readFile(required(environment, RUNNER_ENVIRONMENT.jobResponseFile)).toString('utf8'));
   const { shortToken: runner, concurrentProjectId: concurrent } = readRunnerNumbers(environment);
   const slot = environment[JOB_ENVIRONMENT.slot];
+  const isChoosable = configuration.general.customBuildDir;
+  const buildsDir = isChoosable ? customBuildsDir(environment, job, ownAccount()) : undefined;
   const content = {
     stage: call.stage,
     ...(call.runStage === undefined ? {} : { runStage: checkedRunStage(call.runStage) }),
@@ -41,7 +44,8 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
     },
     account: ownAccount(),
     runnerProcess: identityOf(process.ppid),
-    base: baseOf(configuration),
+    base: baseDirectory(configuration.general.dataDir, ownAccount()),
+    ...(buildsDir === undefined ? {} : { customBuildsDir: buildsDir }),
     ...(slot !== undefined && /^[0-9]{1,6}$/.test(slot) ? { slot: Number(slot) } : {}),
     settings: settingsOf(configuration),
     variables: variablesOf(environment),
@@ -52,14 +56,11 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
 
 /** Prints the JSON of the config stage. */
 export function announceConfig(call: StageCall, environment: Environment, { slot = 0 }: StageResult): void {
-  const configuration = readConfiguration(call, environment);
   const output = describeConfig({
-    base: baseOf(configuration),
-    runner: readRunnerNumbers(environment).shortToken,
-    limitBuildDir: configuration.general.limitBuildDir,
+    layout: handoffByHand(call, environment).handoff,
     slot,
     jobEnvironment: {
-      [JOB_ENVIRONMENT.configuration]: configuration.fileName,
+      [JOB_ENVIRONMENT.configuration]: readConfiguration(call, environment).fileName,
       [JOB_ENVIRONMENT.slot]: String(slot),
     },
   });
@@ -69,10 +70,6 @@ export function announceConfig(call: StageCall, environment: Environment, { slot
 function variablesOf(environment: Environment): Record<string, string> {
   const entries = USER_VARIABLES.map((name) => [name, environment[`${CI_VARIABLE_PREFIX}${name}`]]);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
-}
-
-function baseOf({ general }: Configuration): string {
-  return baseDirectory(general.dataDir, ownAccount());
 }
 
 function ownAccount(): Handoff['account'] {

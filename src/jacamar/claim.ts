@@ -6,12 +6,12 @@ import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, write
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { slotName } from '../contract/directories.ts';
+import { claimsDirectory, slotName } from '../contract/directories.ts';
 import { SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import type { Lock } from '../contract/lock.ts';
 import { mayBeAlive } from '../contract/process-identity.ts';
-import { makeDirectory } from './workspace.ts';
+import { makePrivate } from './workspace.ts';
 
 const claimSchema = v.object({
   server: v.string(),
@@ -35,7 +35,7 @@ const MOST_SLOTS = 10_000;
  * @throws {SystemFailure} the lock cannot be had
  */
 export async function claimSlot(handoff: Handoff, lock: Lock, stop: AbortSignal): Promise<number> {
-  const directory = claimsDirectory(handoff);
+  const directory = makePrivate(handoff, claimsDirectory(handoff));
   const first = handoff.settings.limitBuildDir ? 0 : handoff.job.concurrent;
   return await underLock({ directory, lock, stop }, () => {
     const slot = ownSlot(directory, handoff, first) ?? lowestFree(directory, first);
@@ -46,17 +46,11 @@ export async function claimSlot(handoff: Handoff, lock: Lock, stop: AbortSignal)
 
 /** Ends the job's claim; somebody else's is left alone. */
 export async function releaseSlot(handoff: Handoff, slot: number, lock: Lock, stop: AbortSignal): Promise<void> {
-  const directory = claimsDirectory(handoff);
+  const directory = makePrivate(handoff, claimsDirectory(handoff));
   await underLock({ directory, lock, stop }, () => {
     const claim = read(directory, slot);
     if (claim !== undefined && isOf(claim, handoff)) rmSync(fileOf(directory, slot), { force: true });
   });
-}
-
-function claimsDirectory({ base, job, settings }: Handoff): string {
-  const directory = join(base, 'claims', settings.limitBuildDir ? 'shared' : `runner-${job.runner}`);
-  makeDirectory(base, directory);
-  return directory;
 }
 
 /** A config stage that is repeated keeps its number. */

@@ -68,10 +68,22 @@ export class Directory implements Disposable {
    * list or set-group-id bit it inherits. What is there already is left as it is; the caller looks at `stats`.
    */
   make(name: string, permissions: number): Directory {
+    // First, since mkdir of a mount point or of an entry of somebody else's server can fail with anything.
+    const found = this.#find(name);
+    if (found !== undefined) return found;
     const isNew = makeEntry(this.at(name), permissions);
     const made = this.open(name);
     if (isNew) made.#allow(permissions);
     return made;
+  }
+
+  #find(name: string): Directory | undefined {
+    try {
+      return this.open(name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   close(): void {

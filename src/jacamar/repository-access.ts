@@ -6,7 +6,7 @@
 
 import { realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { slotName, slotsDirectory } from '../contract/directories.ts';
+import { buildDirectory } from '../contract/directories.ts';
 import type { Handoff } from '../contract/handoff.ts';
 
 /** What a run stage needs; the files behind it are gone after `remove`. */
@@ -98,9 +98,8 @@ function includeFor(project: string, settings: string, given: readonly string[])
 }
 
 /** git compares real paths; the base directory may be reached through a link. */
-function projectDirectory(slot: number, { base, job, settings }: Handoff): string {
-  const builds = join(slotsDirectory(base, job.runner, settings.limitBuildDir), slotName(slot));
-  return join(realpathSync(builds), job.projectPath);
+function projectDirectory(slot: number, handoff: Handoff): string {
+  return join(realpathSync(buildDirectory(handoff, slot)), handoff.job.projectPath);
 }
 
 /** Functions reach bash by its environment: bash(1), "Functions". Builtins only, since arguments of a program show. */

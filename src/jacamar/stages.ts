@@ -8,6 +8,7 @@ import { claimSlot, releaseSlot } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
 import { openRepositoryAccess, removeRepositoryAccess } from './repository-access.ts';
 import { placeScript } from './script.ts';
+import { leaveStaticDirectory, removeOldStaticDirectories, takeStaticDirectory } from './static-directory.ts';
 import { endStragglers } from './stragglers.ts';
 import { makeBuildsDirectory, openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
 
@@ -26,9 +27,16 @@ const STAGES: Record<Handoff['stage'], typeof runStage> = { config, prepare, run
 
 async function config(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   openWorkspace(handoff);
-  const slot = await claimSlot(handoff, loadLock(), stop);
+  const slot = await chooseSlot(handoff, stop);
   makeBuildsDirectory(handoff, slot);
   return { slot };
+}
+
+/** A static directory has no number; the runner's own still stands in the names of others. */
+async function chooseSlot(handoff: Handoff, stop: AbortSignal): Promise<number> {
+  if (!handoff.settings.staticBuildsDir) return await claimSlot(handoff, loadLock(), stop);
+  takeStaticDirectory(handoff);
+  return handoff.job.concurrent;
 }
 
 async function prepare(handoff: Handoff): Promise<StageResult> {
@@ -66,8 +74,14 @@ async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<
   if (slot === undefined) return {};
   if (settings.retainLogs) removeRepositoryAccess(scriptsOf(handoff, slot));
   else removeScripts(handoff, slot);
-  await releaseSlot(handoff, slot, loadLock(), stop);
+  if (settings.staticBuildsDir) leaveStaticDirectories(handoff);
+  else await releaseSlot(handoff, slot, loadLock(), stop);
   return {};
+}
+
+function leaveStaticDirectories(handoff: Handoff): void {
+  leaveStaticDirectory(handoff);
+  removeOldStaticDirectories(handoff);
 }
 
 function withEnvironment(handoff: Handoff, more: readonly string[]): Handoff {

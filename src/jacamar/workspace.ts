@@ -1,50 +1,57 @@
-// The directories of a job: made 0700, owned by the user, checked at every stage. All of it happens with the
-// user's own rights, so a trick with links can only hurt whoever plays it.
+// The directories of a job: made for the user alone, owned by the user, checked at every stage, level by level. All of
+// it happens with the user's own rights, so a trick with links can only hurt whoever plays it.
 
-import { lstatSync, mkdirSync, rmdirSync, rmSync, type Stats, statSync } from 'node:fs';
+import { rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { cacheDirectory, scriptsDirectory, slotName, slotsDirectory } from '../contract/directories.ts';
-import { JobError, SystemFailure } from '../contract/errors.ts';
+import {
+  buildDirectory,
+  cacheDirectory,
+  dataPermissions,
+  isBeneath,
+  scriptsDirectory,
+} from '../contract/directories.ts';
+import { JobError } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
-import { makeDirectories } from '../contract/make-directories.ts';
 import { printable } from '../contract/text.ts';
+import type { Directory } from './directory.ts';
+import { type MostPermissions, notOwned, openToOthers, type Place } from './obstacle.ts';
+import { makeLevel, openWay } from './way.ts';
 
-const OPEN_TO_OTHERS = 0o077;
+/** Of what nobody but the user needs, whatever the site shares: secrets stand in scripts. */
+const PRIVATE = 0o700;
+/** What a directory that the user chose himself may have: nobody can exchange what is in it. */
+const UNWRITABLE = 0o755;
 
 /**
- * Makes what is missing of the base, builds, cache, claims and scripts directories, and checks what is there.
- * The base itself may be a symbolic link: people keep their CI files on larger file systems that way.
+ * Makes what is missing of the base and of what lies in it, and checks what is there. The base itself may be a symbolic
+ * link to a directory of the user's own.
  * @throws {JobError} the user's own directory is open to others, or is no directory
- * @throws {SystemFailure} it is somebody else's, or cannot be made
+ * @throws {SystemFailure} it is somebody else's, cannot be made, or others could exchange it
  */
-export function openWorkspace({ base }: Handoff): void {
-  makeBase(base);
-  checkDirectory(base, statSync(base));
-  for (const directory of ['builds', 'claims', 'scripts'].map((name) => join(base, name)))
-    makeDirectory(base, directory);
-  makeDirectory(base, cacheDirectory(base));
+export function openWorkspace(handoff: Handoff): void {
+  const { base, customBuildsDir } = handoff;
+  const data = dataPermissions(handoff.settings);
+  for (const name of ['claims', 'scripts']) openBelow(handoff, join(base, name), PRIVATE).close();
+  openBelow(handoff, cacheDirectory(base), data).close();
+  if (customBuildsDir === undefined) openBelow(handoff, join(base, 'builds'), data).close();
+  else openCustom(handoff, customBuildsDir).close();
 }
 
-/** Makes `directory` and every level between it and `base`; none may be a link. */
-export function makeDirectory(base: string, directory: string): void {
-  let path = base;
-  for (const part of relative(base, directory).split('/')) {
-    path = join(path, part);
-    make(path);
-    checkDirectory(path, lstatSync(path));
-  }
+/** The build directory with this number; what is in it belongs to the runner's scripts. */
+export function makeBuildsDirectory(handoff: Handoff, slot: number): void {
+  openBelow(handoff, buildDirectory(handoff, slot), dataPermissions(handoff.settings)).close();
 }
 
-/** The build directory of a slot; what is in it belongs to the runner's scripts. */
-export function makeBuildsDirectory({ base, job, settings }: Handoff, slot: number): void {
-  makeDirectory(base, join(slotsDirectory(base, job.runner, settings.limitBuildDir), slotName(slot)));
+/** Makes a directory for the user's eyes only, and what is missing between it and the base. */
+export function makePrivate(handoff: Handoff, path: string): string {
+  openBelow(handoff, path, PRIVATE).close();
+  return path;
 }
 
 /** Where the scripts of this job lie. */
-export function scriptsOf({ base, job }: Handoff, slot: number): string {
-  const directory = scriptsDirectory(base, { ...job, slot, jobId: job.id });
-  makeDirectory(base, directory);
-  return directory;
+export function scriptsOf(handoff: Handoff, slot: number): string {
+  const { base, job } = handoff;
+  return makePrivate(handoff, scriptsDirectory(base, { ...job, slot, jobId: job.id }));
 }
 
 /** Removes the scripts of this job and the levels above that became empty. */
@@ -64,49 +71,48 @@ function removeEmptyLevels(top: string, directory: string): void {
   removeEmptyLevels(top, dirname(directory));
 }
 
-function makeBase(base: string): void {
-  try {
-    makeDirectories(base, 0o700);
-  } catch (cause) {
-    throw cannotMake(base, cause);
+/** Opens a directory below the base, or below where the job wants its builds; makes what is missing between. */
+export function openBelow(handoff: Handoff, path: string, permissions: MostPermissions): Directory {
+  const { base, customBuildsDir: custom } = handoff;
+  const isInBase = custom === undefined || isBeneath(base, path);
+  const top = isInBase ? openBase(handoff) : openCustom(handoff, custom);
+  const place: Place = { path, chosenBy: isInBase ? 'site' : 'job' };
+  return descend(place, top, relative(isInBase ? base : custom, path).split('/'), permissions);
+}
+
+/** Consumes `top`. None of the levels may be a link. */
+function descend(place: Place, top: Directory, levels: readonly string[], permissions: MostPermissions): Directory {
+  let reached = top;
+  for (const level of levels) {
+    using above = reached;
+    reached = makeLevel(place, above, level, permissions);
+    requireOwn(place, reached, permissions);
   }
+  return reached;
 }
 
-function make(path: string): void {
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotMake(path, cause);
-  }
+function openBase(handoff: Handoff): Directory {
+  const permissions = dataPermissions(handoff.settings);
+  const place: Place = { path: handoff.base, chosenBy: 'site' };
+  const base = openWay({ ...place, permissions, isShared: handoff.settings.sharedParents });
+  requireOwn(place, base, permissions);
+  return base;
 }
 
-function cannotMake(path: string, cause: unknown): SystemFailure {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const text = `The directory ${printable(path)} cannot be made: ${REASONS[code ?? ''] ?? message}.`;
-  return new SystemFailure({ code: 'ERR_DIRECTORY', message: text, publicMessage: text, cause });
+/** It has claims of its own, so the base's own directories must not be in it under another name. */
+function openCustom(handoff: Handoff, path: string): Directory {
+  const place: Place = { path, chosenBy: 'job' };
+  const way = { ...place, permissions: dataPermissions(handoff.settings), isShared: handoff.settings.sharedParents };
+  const custom = openWay(way);
+  requireOwn(place, custom, UNWRITABLE);
+  using base = openBase(handoff);
+  if (custom.path !== base.path && !isBeneath(base.path, custom.path)) return custom;
+  const message = `${printable(path)} lies in ${printable(handoff.base)}, which is arranged already; choose another directory.`;
+  throw new JobError({ code: 'ERR_CUSTOM_BUILDS_DIR', message });
 }
 
-/** What people can do something about, in words. */
-const REASONS: Record<string, string> = {
-  ENOSPC: 'no space is left on its file system',
-  EDQUOT: 'your disk quota is used up',
-  EACCES: 'you may not write to the directory above it (an administrator can make it, or set auth.root_dir_creation)',
-  EROFS: 'its file system is read-only',
-  ENOENT: 'the directory above it does not exist',
-  ENOTDIR: 'something above it is no directory',
-};
-
-function checkDirectory(path: string, stats: Stats): void {
-  if (!stats.isDirectory()) throw unacceptable(path, 'is not a directory; move it away');
-  if (stats.uid !== process.getuid?.()) {
-    const text = `${printable(path)} is owned by uid ${stats.uid}, not by you; an administrator has to mend that.`;
-    throw new SystemFailure({ code: 'ERR_DIRECTORY_OWNER', message: text, publicMessage: text });
-  }
-  if ((stats.mode & OPEN_TO_OTHERS) === 0) return;
-  const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
-  throw unacceptable(path, `has mode ${mode} and must be yours alone; run: chmod 700 '${printable(path)}'`);
-}
-
-function unacceptable(path: string, rule: string): JobError {
-  return new JobError({ code: 'ERR_DIRECTORY_MODE', message: `${printable(path)} ${rule}` });
+function requireOwn(place: Place, directory: Directory, most: MostPermissions): void {
+  const { uid, mode } = directory.stats;
+  if (uid !== process.geteuid?.()) throw notOwned(place, directory.path, uid);
+  if ((mode & 0o777 & ~most) !== 0) throw openToOthers(directory.path, mode, most);
 }

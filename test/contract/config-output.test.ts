@@ -6,9 +6,11 @@ import { describe, it } from 'node:test';
 import { describeConfig } from '../../src/contract/config-output.ts';
 
 const PARTS = {
-  base: '/home/alice/.jacamar-ci',
-  runner: 'abc',
-  limitBuildDir: false,
+  layout: {
+    base: '/home/alice/.jacamar-ci',
+    job: { id: 7, runner: 'abc' },
+    settings: { limitBuildDir: false, staticBuildsDir: false },
+  },
   slot: 2,
   jobEnvironment: { A: '/x' },
 };
@@ -26,10 +28,6 @@ describe('the output of the config stage', () => {
       builds_dir_is_shared: false,
       shell: 'bash',
     });
-  });
-
-  it('shares the numbered directories among runners where they are limited', () => {
-    assert.equal(describeConfig({ ...PARTS, limitBuildDir: true }).builds_dir, '/home/alice/.jacamar-ci/builds/002');
   });
 
   it('is valid for the host it is made on', () =>

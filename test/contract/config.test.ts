@@ -88,7 +88,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
     ],
   },
   'general.retain_logs': flag('retainLogs'),
-  'general.custom_build_dir': later('customBuildDir', false, true),
+  'general.custom_build_dir': flag('customBuildDir'),
   'general.name': { inside: 'name', takes: same('login nodes'), refuses: ['', ' ', 'a\nb', 1] },
   'general.kill_timeout': {
     inside: 'killTimeoutMs',
@@ -136,9 +136,10 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   },
   'general.tls-ca-file': path('tlsCaFile'),
   'general.unrestricted_cmd_line': flag('unrestrictedCmdLine'),
-  'general.static_builds_dir': later('staticBuildsDir', false, true),
-  'general.static_min_days': later('staticMinDays', 7, 8),
-  'general.group_permissions': later('groupPermissions', false, true),
+  'general.static_builds_dir': flag('staticBuildsDir'),
+  'general.static_min_days': { inside: 'staticMinDays', takes: same(0, 7, 8), refuses: [-1, 1.5, '7'] },
+  'general.group_permissions': flag('groupPermissions'),
+  'general.shared_parents': flag('sharedParents'),
   'general.jwt_env_variable': {
     inside: 'jwtEnvVariable',
     takes: same('SITE_ID_TOKEN', '_x1'),

@@ -5,12 +5,14 @@ import { join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
+  accountDirectory,
   baseDirectory,
+  buildDirectory,
   cacheDirectory,
+  claimsDirectory,
   isBeneath,
   scriptsDirectory,
   slotName,
-  slotsDirectory,
 } from '../../src/contract/directories.ts';
 
 const ALICE = { name: 'alice', home: '/home/alice' };
@@ -38,13 +40,49 @@ describe('the base directory', () => {
   }
 });
 
+describe('the level of it that root may make', () => {
+  const table: [dataDir: string, level: string | undefined][] = [
+    ['$HOME', undefined],
+    ['~/ci/$USER', undefined],
+    ['/ecp', '/ecp/alice'],
+    ['/ecp/$USER', '/ecp/alice'],
+    ['/ecp/${USER}/ci/', '/ecp/alice'],
+    ['/ecp/u-$USER/$USER', '/ecp/u-alice'],
+  ];
+  for (const [dataDir, level] of table) {
+    it(`is ${level ?? 'none'} for ${dataDir}`, () => assert.equal(accountDirectory(dataDir, ALICE), level));
+  }
+});
+
 describe('the directories below it', () => {
   it("have upstream's names", () => {
-    assert.equal(slotsDirectory('/b', 'runner', false), '/b/builds/runner');
-    assert.equal(slotsDirectory('/b', 'runner', true), '/b/builds');
     assert.equal(cacheDirectory('/b'), '/b/cache');
     const job = { runner: 'runner', slot: 2, projectPath: 'group/project', jobId: 302 };
     assert.equal(scriptsDirectory('/b', job), '/b/scripts/runner/002/group/project/302');
+  });
+
+  const settings = { limitBuildDir: false, staticBuildsDir: false };
+  const layout = { base: '/b', job: { id: 302, runner: 'runner' }, settings };
+  const limited = { ...layout, settings: { ...settings, limitBuildDir: true } };
+  const perJob = { ...layout, settings: { ...limited.settings, staticBuildsDir: true } };
+  const custom = { customBuildsDir: '/c' };
+
+  it('hold builds per runner, or of all runners together where they are limited', () => {
+    assert.equal(buildDirectory(layout, 2), '/b/builds/runner/002');
+    assert.equal(buildDirectory(limited, 2), '/b/builds/002');
+    assert.equal(buildDirectory({ ...layout, ...custom }, 2), '/c/runner/002');
+    assert.equal(buildDirectory({ ...limited, ...custom }, 2), '/c/002');
+  });
+
+  it('hold static builds per job, limited or not', () => {
+    assert.equal(buildDirectory(perJob, 2), '/b/static/302');
+    assert.equal(buildDirectory({ ...perJob, ...custom }, 2), '/c/static/302');
+  });
+
+  it('hold claims with the builds that they are for', () => {
+    assert.equal(claimsDirectory(layout), '/b/claims/runner-runner');
+    assert.equal(claimsDirectory(limited), '/b/claims/shared');
+    assert.equal(claimsDirectory({ ...limited, ...custom }), '/c/.claims/shared');
   });
 
   it('are numbered with three digits at least', () => {

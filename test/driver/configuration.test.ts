@@ -54,8 +54,8 @@ const faults: readonly Fault[] = [
   },
   {
     title: 'with a key that this version does not do',
-    make: () => withGeneral('static_builds_dir = true'),
-    told: 'general.static_builds_dir (FILE, line 4) = true: ',
+    make: () => withGeneral('[batch]\nscheduler_bin = "/opt/slurm/bin"'),
+    told: 'batch.scheduler_bin (FILE, line 5) = "/opt/slurm/bin": ',
   },
   {
     title: 'without downscope',

@@ -15,6 +15,8 @@ function parent(context: TestContext): string {
   return path;
 }
 
+const create = (path: string, permissions = 0o700) => createRootDirectory({ path, permissions }, ALICE);
+
 const ownership = (path: string) => {
   const { uid, gid, mode } = statSync(path);
   return [uid, gid, mode & 0o7777];
@@ -26,10 +28,23 @@ describe('a directory made by root', () => {
       const umask = process.umask(mask);
       context.after(() => process.umask(umask));
       const path = join(parent(context), 'alice');
-      createRootDirectory(path, ALICE);
+      create(path);
       process.umask(umask);
       assert.deepEqual(ownership(path), [61_001, 61_002, 0o700]);
     }
+  });
+
+  it('is open to reading by its group where the site wants that', (context) => {
+    const path = join(parent(context), 'alice');
+    create(path, 0o750);
+    assert.deepEqual(ownership(path), [61_001, 61_002, 0o750]);
+  });
+
+  it("is left to the account below a directory of the account's own", (context) => {
+    const home = parent(context);
+    chownSync(home, ALICE.uid, ALICE.gid);
+    create(join(home, 'alice'));
+    assert.deepEqual(readdirSync(home), []);
   });
 
   it("may exist if it is the account's, and then stays as it is", (context) => {
@@ -37,7 +52,7 @@ describe('a directory made by root', () => {
     mkdirSync(path);
     chownSync(path, ALICE.uid, 7);
     chmodSync(path, 0o750);
-    createRootDirectory(path, ALICE);
+    create(path);
     assert.deepEqual(ownership(path), [61_001, 7, 0o750]);
   });
 
@@ -46,7 +61,7 @@ describe('a directory made by root', () => {
       const path = join(parent(context), 'alice');
       mkdirSync(path);
       chownSync(path, uid, 0);
-      assert.throws(() => createRootDirectory(path, ALICE), { name: 'SystemFailure', code: 'ERR_DIRECTORY_OWNER' });
+      assert.throws(() => create(path), { name: 'SystemFailure', code: 'ERR_DIRECTORY_OWNER' });
       assert.equal(statSync(path).uid, uid);
     }
   });
@@ -59,7 +74,7 @@ describe('a directory made by root', () => {
     symlinkSync(target, join(above, 'link'));
     symlinkSync(join(above, 'nothing'), join(above, 'dangling'));
     for (const name of ['file', 'link', 'dangling']) {
-      assert.throws(() => createRootDirectory(join(above, name), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' }, name);
+      assert.throws(() => create(join(above, name)), { code: 'ERR_CONFIG_ROOT_DIR' }, name);
     }
     assert.deepEqual(ownership(target), [0, 0, 0o755]);
     assert.deepEqual(readdirSync(above).toSorted(), ['dangling', 'file', 'link', 'target']);
@@ -76,17 +91,17 @@ describe('a directory made by root', () => {
       mkdirSync(between);
       chownSync(between, uid, 0);
       chmodSync(between, mode);
-      assert.throws(() => createRootDirectory(join(between, 'alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' }, name);
+      assert.throws(() => create(join(between, 'alice')), { code: 'ERR_CONFIG_ROOT_DIR' }, name);
       assert.deepEqual(readdirSync(between), []);
     }
     symlinkSync('/tmp', join(above, 'link'));
-    assert.throws(() => createRootDirectory(join(above, 'link', 'jt_alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' });
-    assert.throws(() => createRootDirectory(join(above, 'missing', 'alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' });
+    assert.throws(() => create(join(above, 'link', 'jt_alice')), { code: 'ERR_CONFIG_ROOT_DIR' });
+    assert.throws(() => create(join(above, 'missing', 'alice')), { code: 'ERR_CONFIG_ROOT_DIR' });
   });
 
   it('is one level, never more', (context) => {
     const above = parent(context);
-    assert.throws(() => createRootDirectory(join(above, 'a', 'b', 'alice'), ALICE), { code: 'ERR_CONFIG_ROOT_DIR' });
+    assert.throws(() => create(join(above, 'a', 'b', 'alice')), { code: 'ERR_CONFIG_ROOT_DIR' });
     assert.deepEqual(readdirSync(above), []);
   });
 });

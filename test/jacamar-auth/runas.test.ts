@@ -228,6 +228,7 @@ describe('a script that says nothing clear', () => {
     'bytes that are no UTF-8': `printf '{"username":"\\xff"}'`,
     'a byte order mark': `printf '\\xef\\xbb\\xbf{}'`,
     'a relative directory': reply({ data_dir: 'data' }),
+    'a directory above others': reply({ data_dir: '/data/../etc' }),
     'a directory of two lines': reply({ data_dir: '/a\n/b' }),
   };
   for (const [title, body] of Object.entries(outputs)) {

@@ -31,9 +31,9 @@ export const general = table({
     }),
     customBuildDir: key('custom_build_dir', value.flag, {
       default: false,
-      status: { later: 'builds directories chosen by the user' },
+      status: 'works',
       description:
-        'Lets a job move its builds directory with the variable `CUSTOM_CI_BUILDS_DIR`; cannot be combined with `auth.root_dir_creation`.',
+        'Lets a job move its builds directories with the variable `CUSTOM_CI_BUILDS_DIR`; `auth.root_dir_creation` does not make those.',
     }),
     name: key('name', value.line, {
       status: 'works',
@@ -79,18 +79,28 @@ export const general = table({
     }),
     staticBuildsDir: key('static_builds_dir', value.flag, {
       default: false,
-      status: { later: 'static builds directories' },
-      description: 'Gives every job a directory of its own below `static`, which outlives the job.',
+      status: 'works',
+      description:
+        'Gives every job a builds directory of its own, `static/<job id>`, which outlives the job; `limit_build_dir` does not matter then.',
     }),
     staticMinDays: key('static_min_days', value.integer({ min: 0 }), {
       default: 7,
-      status: { later: 'static builds directories' },
-      description: 'Days before a static directory may be removed when a job is cleaned up; 0 keeps them for ever.',
+      status: 'works',
+      description:
+        'Days after the end of its job before a static directory may be removed, when another job is cleaned up; 0 keeps them for ever.',
     }),
     groupPermissions: key('group_permissions', value.flag, {
       default: false,
-      status: { later: 'directories readable by a group' },
-      description: 'Makes data directories with mode 0750 instead of 0700.',
+      status: 'works',
+      description:
+        "Makes data directories with mode 0750 instead of 0700, and lets people have theirs so; scripts stay 0700, since a job's secrets stand in them.",
+    }),
+    sharedParents: key('shared_parents', value.flag, {
+      default: false,
+      origin: 'ours',
+      status: 'works',
+      description:
+        'Accepts directories of jobs below directories that others than root and the account own, or can write to without a sticky bit, such as those of a project; all of these can then put something else in their place.',
     }),
     jwtEnvVariable: key('jwt_env_variable', value.variableName, {
       default: 'CI_JOB_JWT',

@@ -1,0 +1,110 @@
+// What can be wrong with a directory, in words, and whose fault it is: the user's when he can mend it or chose the
+// place himself, the site's otherwise.
+
+import { JobError, SystemFailure } from '../contract/errors.ts';
+import { printable } from '../contract/text.ts';
+import type { Directory } from './directory.ts';
+
+/** A directory that has to be there. */
+export interface Place {
+  readonly path: string;
+  readonly chosenBy: 'site' | 'job';
+}
+
+/** What people can do something about, in words. */
+const REASONS: Record<string, string> = {
+  ENOSPC: 'no space is left on its file system',
+  EDQUOT: 'your disk quota is used up',
+  EACCES: 'you may not write to the directory above it',
+  EPERM: 'you may not write to the directory above it',
+  EROFS: 'its file system is read-only',
+  ENOENT: 'the directory above it does not exist',
+  ENAMETOOLONG: 'its name is too long',
+};
+/** These end when the job names another place; all others are faults of the host. */
+const ENDS_ELSEWHERE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENAMETOOLONG', 'EINVAL']);
+
+export function cannotMake(place: Place, path: string, cause: unknown): JobError | SystemFailure {
+  const { code = '', message } = cause as NodeJS.ErrnoException;
+  const advice =
+    code === 'EACCES' ? advise(place, ' (an administrator can make it, or set auth.root_dir_creation)') : '';
+  const text = `The directory ${printable(path)} cannot be made: ${REASONS[code] ?? message}${advice}.`;
+  return obstacle(place, {
+    code: 'ERR_DIRECTORY',
+    text,
+    isMendable: false,
+    isOfHost: !ENDS_ELSEWHERE.has(code),
+    cause,
+  });
+}
+
+export function notDirectory(path: string): JobError {
+  return mendable('ERR_DIRECTORY_MODE', `${printable(path)} is not a directory; move it away`);
+}
+
+/** Made on the file system below, it would hide there once the right one is mounted. */
+export function dangling(link: string, path: string): JobError {
+  const way = `${printable(link)} leads to ${printable(path)}, which does not exist`;
+  return mendable('ERR_DIRECTORY_LINK', `${way}; run: mkdir -p -m 700 '${printable(path)}'`);
+}
+
+export function manyLinks({ path }: Place): JobError {
+  return mendable('ERR_DIRECTORY_LINK', `${printable(path)} leads through too many symbolic links.`);
+}
+
+export function notOwned(place: Place, path: string, uid: number): JobError | SystemFailure {
+  const advice = advise(place, '; an administrator has to mend that');
+  const text = `${printable(path)} is owned by uid ${uid}, not by you${advice}.`;
+  return obstacle(place, { code: 'ERR_DIRECTORY_OWNER', text, isMendable: false });
+}
+
+/** The most that others may do with a directory: nothing; its group may read; all may read. */
+export type MostPermissions = 0o700 | 0o750 | 0o755;
+
+/** In words, and what the user types to get there. */
+function ruleOf(most: MostPermissions): { rule: string; mode: string } {
+  if (most === 0o700) return { rule: 'must be yours alone', mode: '700' };
+  if (most === 0o750) return { rule: 'must not be open to more than reading by your group', mode: '750' };
+  return { rule: 'must not be writable by others', mode: 'go-w' };
+}
+
+export function openToOthers(path: string, mode: number, most: MostPermissions): JobError {
+  const { rule, mode: wanted } = ruleOf(most);
+  const name = printable(path);
+  return mendable('ERR_DIRECTORY_MODE', `${name} has mode ${octal(mode)} and ${rule}; run: chmod ${wanted} '${name}'`);
+}
+
+/** Others could put something else in the place of what lies below. */
+export function exchangeable(place: Place, above: Directory, why: string): JobError | SystemFailure {
+  const isOwn = above.stats.uid === process.geteuid?.();
+  const path = printable(above.path);
+  const advice = isOwn ? `; run: chmod go-w '${path}'` : advise(place, '; an administrator has to mend that');
+  const text = `Others could exchange ${printable(place.path)}: ${path} ${why}${advice}.`;
+  return obstacle(place, { code: 'ERR_DIRECTORY_SHARED', text, isMendable: isOwn });
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, '0');
+}
+
+function advise({ chosenBy }: Place, forSite: string): string {
+  return chosenBy === 'site' ? forSite : '; choose another directory';
+}
+
+interface Parts {
+  readonly code: string;
+  readonly text: string;
+  readonly isMendable: boolean;
+  readonly isOfHost?: boolean;
+  readonly cause?: unknown;
+}
+
+function obstacle({ chosenBy }: Place, { code, text, isMendable, isOfHost = false, cause }: Parts) {
+  const isOfJob = isMendable || (chosenBy === 'job' && !isOfHost);
+  if (isOfJob) return new JobError({ code, message: text, cause });
+  return new SystemFailure({ code, message: text, publicMessage: text, cause });
+}
+
+function mendable(code: string, message: string): JobError {
+  return new JobError({ code, message });
+}
