@@ -2,7 +2,7 @@
 // it cannot parse.
 
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -66,6 +66,17 @@ for (const [title, wishes] of Object.entries(faults)) {
     });
   }
 }
+
+test('config prints the object alone, too, when it has something to tell', async () => {
+  const validation_script = world.at('validate');
+  await writeFile(validation_script, `#!/bin/sh\necho '{"user_message":"noise for the user"}'; echo noise >&2\n`);
+  await chmod(validation_script, 0o700);
+  const job = await world.stages({ options: { auth: { runas: { validation_script } } } });
+  const { stdout, stderr } = await job.config();
+  assert.equal(stdout, JSON.stringify(JSON.parse(stdout)));
+  assert.match(stderr, /^noise for the user$/m);
+  await job.cleanup();
+});
 
 test('profile files of the account add nothing to the output', async () => {
   await world.writeHome('.bash_profile', 'echo noise; echo noise >&2\n');
