@@ -18,6 +18,7 @@ export interface Way extends Place {
 const ROOT = 0;
 const WRITABLE_BY_GROUP = 0o020;
 const WRITABLE_BY_ALL = 0o002;
+const ENTERED_BY_OTHERS = 0o011;
 const STICKY = 0o1000;
 /** As many as the kernel follows: path_resolution(7). */
 const MOST_LINKS = 40;
@@ -43,13 +44,15 @@ interface Leg {
 function walk(way: Way, leg: Leg): Directory {
   const parts = partsOf(leg.path);
   let reached = Directory.root();
+  let isSafe = way.isShared;
   for (const [index, name] of parts.entries()) {
     using above = reached;
-    if (!way.isShared) requireSafe(way, above);
+    isSafe ||= isSealed(above);
+    if (!isSafe) requireSafe(way, above);
     const target = linkTarget(above, name);
     const rest = parts.slice(index + 1);
     if (target !== undefined) {
-      if (!way.isShared) requireOurLink(way, above, name);
+      if (!isSafe) requireOurLink(way, above, name);
       return walk(way, follow(way, leg, { link: join(above.path, name), target, rest }));
     }
     const mayBeMissing = rest.length < leg.mayBeMissing;
@@ -106,13 +109,19 @@ function linkTarget(above: Directory, name: string): string | undefined {
   }
 }
 
-/** Only root and the account can rename or remove what is in it; in a sticky one, what is theirs. */
+/** Nobody else can enter it, so what lies below is out of their reach, whatever it allows. */
+function isSealed(directory: Directory): boolean {
+  const { uid, mode } = directory.stats;
+  return uid === process.geteuid?.() && (mode & ENTERED_BY_OTHERS) === 0;
+}
+
+/** Only root, with its group, and the account can rename or remove what is in it; in a sticky one, what is theirs. */
 function requireSafe(way: Way, above: Directory): void {
-  const { uid, mode } = above.stats;
+  const { uid, gid, mode } = above.stats;
   if (!isOurs(uid)) throw exchangeable(way, above, `belongs to uid ${uid}`);
   if ((mode & STICKY) !== 0) return;
   if ((mode & WRITABLE_BY_ALL) !== 0) throw exchangeable(way, above, 'can be written by everybody');
-  if ((mode & WRITABLE_BY_GROUP) !== 0) throw exchangeable(way, above, 'can be written by its group');
+  if ((mode & WRITABLE_BY_GROUP) !== 0 && gid !== ROOT) throw exchangeable(way, above, 'can be written by its group');
 }
 
 /** In a sticky directory anybody can leave a link. Directories show their owner at the next step. */

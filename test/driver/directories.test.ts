@@ -237,23 +237,26 @@ test('a link that somebody else laid in place of the base is not followed, thoug
 });
 
 /** How the directory above the base may be, so that nobody but root and the account can exchange what is in it. */
-const above: readonly { mode: number; owner: 'root' | 'own' | 'foreign'; safe: boolean; verdict?: string }[] = [
+type Owner = 'root' | 'own' | 'foreign' | 'project';
+const above: readonly { mode: number; owner: Owner; safe: boolean; verdict?: string }[] = [
   { mode: 0o1777, owner: 'root', safe: true },
   { mode: 0o3775, owner: 'root', safe: true },
   { mode: 0o755, owner: 'own', safe: true },
   { mode: 0o777, owner: 'root', safe: false, verdict: 'system-failure' },
-  { mode: 0o2775, owner: 'root', safe: false, verdict: 'system-failure' },
+  { mode: 0o775, owner: 'root', safe: true },
+  { mode: 0o2775, owner: 'project', safe: false, verdict: 'system-failure' },
   { mode: 0o755, owner: 'foreign', safe: false, verdict: 'system-failure' },
   { mode: 0o1777, owner: 'foreign', safe: false, verdict: 'system-failure' },
   { mode: 0o775, owner: 'own', safe: false, verdict: 'build-failure' },
   { mode: 0o777, owner: 'own', safe: false, verdict: 'build-failure' },
 ];
 for (const { mode, owner, safe, verdict } of above) {
-  const title = `below a directory of mode 0${mode.toString(8)} of ${{ root: 'root', own: 'his own', foreign: 'somebody else' }[owner]}`;
+  const ids = { root: { uid: 0, gid: 0 }, own: account, foreign: other, project: { uid: 0, gid: other.gid } };
+  const whose = { root: 'root', own: 'his own', foreign: 'somebody else', project: "root and a project's group" };
+  const title = `below a directory of mode 0${mode.toString(8)} of ${whose[owner]}`;
   test(`${title} a job ${safe ? 'works' : 'works only if the site sets shared_parents'}`, async () => {
     const data = await place(mode);
-    const { uid, gid } = owner === 'own' ? account : owner === 'foreign' ? other : { uid: 0, gid: 0 };
-    await chown(data, uid, gid);
+    await chown(data, ids[owner].uid, ids[owner].gid);
     await chmod(data, mode);
     // Where the account may not make it, it is there.
     await mkdir(join(data, account.name), { mode: 0o700 });
@@ -267,6 +270,20 @@ for (const { mode, owner, safe, verdict } of above) {
     assert.equal(lenient.record.outcome.kind, 'success', lenient.record.stderr);
   });
 }
+
+test('below a directory of his own that nobody else can enter, others may be allowed anything', async () => {
+  const open = join(account.home, 'open');
+  await mkdir(open);
+  await chown(open, account.uid, account.gid);
+  await chmod(open, 0o777);
+  const options = { general: { data_dir: '$HOME/open' } };
+  assert.equal((await configured({ options })).buildsDir, join(open, '.jacamar-ci/builds/000'));
+  await chmod(account.home, 0o711);
+  const { record } = await configured({ options });
+  await chmod(account.home, 0o700);
+  assert.equal(record.outcome.kind, 'build-failure');
+  assert.ok(record.stderr.includes(`${open} can be written by everybody; run: chmod go-w '${open}'`), record.stderr);
+});
 
 test('what is made is closed, whatever set-group-id directory it is made in', async () => {
   const data = await place(0o3777);
@@ -325,7 +342,8 @@ test('with group_permissions directories that were there may be closed, but not 
 });
 
 test('a directory that is exchanged for a link between two stages is not followed any more', async () => {
-  const prize = await place(0o777);
+  const prize = await place(0o700);
+  await chown(prize, account.uid, account.gid);
   const job = await (await world.stages()).configured();
   await rename(join(base, 'scripts'), join(base, 'scripts-before'));
   await symlinkOf(account, prize, join(base, 'scripts'));
@@ -352,7 +370,8 @@ test('a base that somebody else puts in place between two stages is refused', as
 });
 
 test('a symbolic link below the base is not followed', async () => {
-  const target = await place(0o777);
+  const target = await place(0o700);
+  await chown(target, account.uid, account.gid);
   await withBase(async (path) => {
     await mkdir(path, { mode: 0o700 });
     await symlink(target, join(path, 'scripts'));

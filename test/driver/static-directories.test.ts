@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { JobWishes } from '../support/job-wishes.ts';
@@ -74,10 +74,14 @@ test('static_min_days = 0 keeps them for ever', async () => {
 });
 
 test('a job that still runs keeps its directory, however long ago it began', async () => {
-  const running = await (await world.stages(wanting(1))).configured();
+  const running = await (await world.stages({ ...wanting(1), facts: { timeoutSeconds: 10 * DAY } })).configured();
   const directory = join(statics, String(running.facts.id));
+  const note = join(statics, `.${running.facts.id}`);
   const long = Date.now() / 1000 - 5 * DAY;
   await utimes(directory, long, long);
+  // As if all of it had happened five days earlier.
+  const then = (await stat(note)).mtimeMs / 1000 - 5 * DAY;
+  await utimes(note, then, then);
   await finished(1);
   assert.ok(existsSync(directory));
   await running.cleanup();
