@@ -44,8 +44,9 @@ export function notDirectory(path: string): JobError {
 
 /** Made on the file system below, it would hide there once the right one is mounted. */
 export function dangling(link: string, path: string): JobError {
-  const way = `${printable(link)} leads to ${printable(path)}, which does not exist`;
-  return mendable('ERR_DIRECTORY_LINK', `${way}; run: mkdir -p -m 700 '${printable(path)}'`);
+  const [from, to] = [printable(link), printable(path)];
+  const text = `${from} leads to ${to}, which does not exist; run: mkdir -p -m 700 '${to}'`;
+  return mendable('ERR_DIRECTORY_LINK', text);
 }
 
 export function manyLinks({ path }: Place): JobError {
