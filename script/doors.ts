@@ -91,7 +91,7 @@ export const NATIVE_DOORS: readonly Door[] = [
   { what: 'raising capabilities', looksLike: /PR_CAP_AMBIENT_RAISE/, only: ['native/launcher/main.cc'] },
   {
     what: 'a raw system call by the unprivileged',
-    looksLike: /\bsyscall\(SYS_(?!pidfd_|set|capset|execve)/,
+    looksLike: /\bsyscall\(SYS_(?!pidfd_|quotactl_fd|set|capset|execve)/,
     only: ['native/credentials/', 'native/launcher/main.cc', 'native/support/'],
   },
   { what: 'libseccomp', looksLike: /#include <seccomp\.h>/, only: ['native/seccomp/'] },

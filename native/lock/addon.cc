@@ -1,10 +1,12 @@
 // What the unprivileged program needs from the kernel and Node lacks: an advisory lock that ends with its
-// holder, the orphans of a job and a sure hand on its processes, and the two soft limits that Node would change
-// or cannot raise. Imports nothing that changes ids or starts programs; a test reads the symbol table to keep it so.
+// holder, the orphans of a job and a sure hand on its processes, the two soft limits that Node would change
+// or cannot raise, and the account's disk quota. Imports nothing that changes ids or starts programs; a test reads the
+// symbol table to keep it so.
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/quota.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -123,6 +125,57 @@ Value open_pipe(const CallbackInfo& info) {
   throw jacamar::system_error(info.Env(), "open a pipe", "pipe2", errno);
 }
 
+#ifndef SYS_quotactl_fd
+#define SYS_quotactl_fd 443  // the same on every architecture; headers have it since Linux 5.14
+#endif
+
+[[nodiscard]] bool has_quotactl_fd() { return syscall(SYS_quotactl_fd, -1, 0, 0, nullptr) == 0 || errno != ENOSYS; }
+
+/// A file system without quotas answers ENOSYS, too; only a kernel without the call gets the older one, which wants
+/// to be told the device.
+[[nodiscard]] int read_quota(int directory, const std::string& device, int command, int id, dqblk* found) {
+  if (syscall(SYS_quotactl_fd, directory, command, id, found) == 0) return 0;
+  const int refusal = errno;
+  if (refusal != ENOSYS || has_quotactl_fd()) return refusal;
+  return quotactl(command, device.c_str(), id, reinterpret_cast<caddr_t>(found)) == 0 ? 0 : errno;
+}
+
+[[nodiscard]] int to_quota_type(const Value& value) {
+  const std::string name = jacamar::to_text(value, "type");
+  if (name == "user") return USRQUOTA;
+  if (name == "group") return GRPQUOTA;
+  throw Napi::RangeError::New(value.Env(), "type is out of range");
+}
+
+[[nodiscard]] Napi::Object to_usage(Napi::Env env, double used, double soft, double hard, double grace_ends) {
+  Napi::Object usage = Napi::Object::New(env);
+  usage.Set("used", used);
+  usage.Set("soft", soft);
+  usage.Set("hard", hard);
+  usage.Set("graceEnds", grace_ends);
+  return usage;
+}
+
+/// Limits on space are counted in units of 1 KiB, use of space in bytes: quotactl(2).
+Value get_quota(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 4);
+  const int directory = jacamar::to_descriptor(info[0], "directory");
+  const std::string device = jacamar::to_text(info[1], "device");
+  const int command = QCMD(Q_GETQUOTA, to_quota_type(info[2]));
+  const auto id = static_cast<int>(jacamar::to_integer<uid_t>(info[3], "id", 0, UINT32_MAX));
+  dqblk found{};
+  const int failure = read_quota(directory, device, command, id, &found);
+  if (failure != 0) throw jacamar::system_error(info.Env(), "read a quota", "quotactl", failure);
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  const auto bytes = [](auto blocks) { return static_cast<double>(blocks) * 1024; };
+  Napi::Object quota = Napi::Object::New(info.Env());
+  quota.Set("bytes", to_usage(info.Env(), number(found.dqb_curspace), bytes(found.dqb_bsoftlimit),
+                              bytes(found.dqb_bhardlimit), number(found.dqb_btime)));
+  quota.Set("files", to_usage(info.Env(), number(found.dqb_curinodes), number(found.dqb_isoftlimit),
+                              number(found.dqb_ihardlimit), number(found.dqb_itime)));
+  return quota;
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("tryLock", Napi::Function::New<try_lock>(env, "tryLock"));
   exports.Set("unlock", Napi::Function::New<unlock>(env, "unlock"));
@@ -134,6 +187,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("getLimit", Napi::Function::New<get_limit>(env, "getLimit"));
   exports.Set("setSoftLimit", Napi::Function::New<set_soft_limit>(env, "setSoftLimit"));
   exports.Set("pipe", Napi::Function::New<open_pipe>(env, "pipe"));
+  exports.Set("getQuota", Napi::Function::New<get_quota>(env, "getQuota"));
   return exports;
 }
 

@@ -57,6 +57,9 @@ const handoffSchema = v.strictObject({
     keepProcesses: v.boolean(),
     setStackSize: v.boolean(),
     jobMessage: v.optional(v.string()),
+    /** In bytes; 0 asks for nothing. */
+    freeSpaceWarning: count,
+    freeSpaceRequired: count,
   }),
   /** CI variables that change how jacamar works, by name without prefix. */
   variables: v.record(v.string(), v.string()),
@@ -94,6 +97,8 @@ export function settingsOf({ general }: Pick<Configuration, 'general'>): Handoff
     killTimeoutMs: general.killTimeoutMs,
     keepProcesses: general.keepProcesses,
     setStackSize: general.setStackSize,
+    freeSpaceWarning: general.freeSpaceWarning,
+    freeSpaceRequired: general.freeSpaceRequired,
     ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
   };
 }

@@ -1,4 +1,4 @@
-// The typed face of the unprivileged addon (native/lock): advisory locks, the processes of a job, and limits.
+// The typed face of the unprivileged addon (native/lock): advisory locks, the processes of a job, limits, quotas.
 // What stands here is exported by the addon one for one, under the same names; a test compares the two.
 
 import path from 'node:path';
@@ -6,6 +6,16 @@ import { SystemFailure } from './errors.ts';
 
 /** Limits of getrlimit(2). */
 type Resource = 'stack' | 'openFiles';
+
+/** One kind of what a quota counts; a limit of 0 is none. */
+export interface QuotaUsage {
+  readonly used: number;
+  /** May be exceeded until `graceEnds`. */
+  readonly soft: number;
+  readonly hard: number;
+  /** Seconds since 1970; 0 while the soft limit holds. */
+  readonly graceEnds: number;
+}
 
 /** Failures are Errors as Node's own, plus the step that failed. */
 export interface Lock {
@@ -36,6 +46,17 @@ export interface Lock {
   setSoftLimit(resource: Resource, soft: bigint): void;
   /** Read end, write end, close-on-exec. */
   pipe(): [number, number];
+  /**
+   * The quota of an account or group on the file system of an open file: quotactl(2). Ours and those of our groups are
+   * all that the kernel tells us. Throws ESRCH, ENOSYS and others where there is none.
+   * @param device source of the mount, for kernels before 5.14
+   */
+  getQuota(
+    directory: number,
+    device: string,
+    type: 'user' | 'group',
+    id: number,
+  ): { readonly bytes: QuotaUsage; readonly files: QuotaUsage };
 }
 
 /** Loads the addon from beside the installed runtime: `<prefix>/lib/lock.node`. */

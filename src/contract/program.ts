@@ -43,10 +43,23 @@ export function recordBuildExitCode(error: unknown, environment: Environment): v
   if (file === undefined || !file.startsWith('/')) return;
   rmSync(file, { force: true });
   if (!(error instanceof ScriptFailure)) return;
+  try {
+    writeExitCode(file, error.exitCode);
+  } catch (cause) {
+    // Half a number would be worse than none, and that the script failed is told by our own exit code, too.
+    rmSync(file, { force: true });
+    tell(`The script's exit code cannot be passed on: ${(cause as Error).message}`);
+  }
+}
+
+function writeExitCode(file: string, exitCode: number): void {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const descriptor = openSync(file, flags, 0o600);
-  writeSync(descriptor, `${error.exitCode}\n`);
-  closeSync(descriptor);
+  try {
+    writeFully(descriptor, `${exitCode}\n`);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /**

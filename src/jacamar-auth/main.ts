@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
 import { AuthorizationError, JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { createLog, errorDetails, type Log, SILENT_LOG } from '../contract/log.ts';
+import { noRoom } from '../contract/no-room.ts';
 import {
   type Environment,
   exitCodeFor,
@@ -61,11 +62,20 @@ async function attempt(call: StageCall, environment: Environment, stop: AbortSig
     await runStage(site, call, stop);
     return undefined;
   } catch (caught) {
-    const error = stop.aborted ? stoppedBy(stop, caught) : (caught ?? new Error('nothing was thrown'));
+    const error = stop.aborted
+      ? stoppedBy(stop, caught)
+      : (withoutRoom(caught) ?? caught ?? new Error('nothing was thrown'));
     report(error, site?.log ?? lastResortLog(`${call.stage}_exec`), unobfuscated);
     recordBuildExitCode(error, environment);
     return error;
   }
+}
+
+/** Of what we write ourselves: records, keys, the log. jacamar tells of its own files. */
+function withoutRoom(caught: unknown): SystemFailure | undefined {
+  const parts = noRoom(caught);
+  const publicMessage = 'No space is left on this host for what its CI software has to remember of the job.';
+  return parts === undefined ? undefined : new SystemFailure({ ...parts, publicMessage });
 }
 
 /** A stop from outside is no fault of the script, whatever the script made of it. */

@@ -18,6 +18,7 @@ import { accountDirectory, baseDirectory, dataPermissions } from '../contract/di
 import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
 import { encodeHandoff, type HandoffContent, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
+import { noRoom } from '../contract/no-room.ts';
 import { identityOf, mayBeAlive, type ProcessIdentity } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
@@ -132,10 +133,21 @@ async function cleanup(step: Step): Promise<void> {
     return;
   }
   const account = await decideAt(step, (decision) => authorizeCleanup(site, served, record, decision));
-  records.markClosing();
+  markClosing(step);
   await endRunning(step, account);
   await launch(step, { account, record, output: 1 });
   records.end();
+}
+
+/** Without room for the mark there is none for the record of a new run stage either, and so it does not start. */
+function markClosing({ site, records }: Step): void {
+  try {
+    records.markClosing();
+  } catch (error) {
+    const parts = noRoom(error);
+    if (parts === undefined) throw error;
+    site.log.error('the state directory is full; the job is cleaned up all the same', { reason: parts.message });
+  }
 }
 
 /**

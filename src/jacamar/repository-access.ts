@@ -35,8 +35,13 @@ export function openRepositoryAccess(directory: string, slot: number, handoff: H
   const { repository, runStage = '' } = handoff;
   if (repository === undefined) return { environment: [], remove() {} };
   const files = { credentials: join(directory, 'pass'), settings: join(directory, 'pass.gitconfig') };
-  place(files.credentials, credentialsText(repository));
-  place(files.settings, settingsText(repository, files.credentials));
+  try {
+    place(files.credentials, credentialsText(repository));
+    place(files.settings, settingsText(repository, files.credentials));
+  } catch (error) {
+    removeRepositoryAccess(directory); // a half token is a token to be kept, too
+    throw error;
+  }
   return {
     environment: [
       ...includeFor(projectDirectory(slot, handoff), files.settings, handoff.settings.userBashEnv),

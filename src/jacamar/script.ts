@@ -1,15 +1,14 @@
 // Places the runner's script where the user's shell can read it, and nobody else.
 
-import { closeSync, constants, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { JobError, SystemFailure } from '../contract/errors.ts';
+import { SystemFailure } from '../contract/errors.ts';
 import { writeFully } from '../contract/program.ts';
 
 /**
  * Writes the script whole or not at all: a half script could do anything.
  * @returns its path
- * @throws {JobError} the account's quota is used up
- * @throws {SystemFailure} no space, or another fault of the file system
+ * @throws {SystemFailure} no space, a quota that is used up, or another fault of the file system
  */
 export function placeScript(directory: string, runStage: string, script: Uint8Array): string {
   const path = join(directory, `${runStage}.bash`);
@@ -32,6 +31,7 @@ function writeWhole(path: string, script: Uint8Array): void {
   try {
     writeFully(descriptor, script);
     fsyncSync(descriptor);
+    if (fstatSync(descriptor).size !== script.length) throw new Error('the file system kept only a part of it');
   } catch (error) {
     closeSync(descriptor);
     throw error;
@@ -39,12 +39,8 @@ function writeWhole(path: string, script: Uint8Array): void {
   closeSync(descriptor);
 }
 
-function unplaced(path: string, cause: unknown): JobError | SystemFailure {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const text = `The job's script cannot be written to ${path}`;
-  if (code === 'EDQUOT')
-    return new JobError({ code: 'ERR_QUOTA', message: `${text}: your disk quota is used up.`, cause });
-  const why = code === 'ENOSPC' ? 'no space is left on that file system' : message;
-  const told = `${text}: ${why}. This is a fault of the host, not of the job.`;
-  return new SystemFailure({ code: 'ERR_SCRIPT_PLACE', message: told, publicMessage: told, cause });
+function unplaced(path: string, cause: unknown): SystemFailure {
+  const { message } = cause as Error;
+  const text = `The job's script cannot be written to ${path}: ${message}. This is a fault of the host, not of the job.`;
+  return new SystemFailure({ code: 'ERR_SCRIPT_PLACE', message: text, publicMessage: text, cause });
 }

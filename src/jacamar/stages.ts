@@ -7,6 +7,7 @@ import { writeFully } from '../contract/program.ts';
 import { claimSlot, releaseSlot } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
 import { openRepositoryAccess, removeRepositoryAccess } from './repository-access.ts';
+import { checkRoom, tellRoom } from './room.ts';
 import { placeScript } from './script.ts';
 import { leaveStaticDirectory, removeOldStaticDirectories, takeStaticDirectory } from './static-directory.ts';
 import { endStragglers } from './stragglers.ts';
@@ -20,7 +21,11 @@ export interface StageResult {
 
 /** Runs one stage. `stop` is aborted when it shall end early, with all that it started. */
 export async function runStage(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
-  return await STAGES[handoff.stage](handoff, script, stop);
+  try {
+    return await STAGES[handoff.stage](handoff, script, stop);
+  } catch (error) {
+    throw tellRoom(error, handoff.base, loadLock());
+  }
 }
 
 const STAGES: Record<Handoff['stage'], typeof runStage> = { config, prepare, run, cleanup };
@@ -49,6 +54,7 @@ async function prepare(handoff: Handoff): Promise<StageResult> {
     `Local time: ${localTime(new Date())}`,
   ];
   writeFully(1, `${lines.join('\n')}\n`);
+  checkRoom(handoff.base, handoff.settings, loadLock());
   return {};
 }
 

@@ -153,6 +153,8 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   'general.file_lock_debug': later('fileLockDebug', false, true),
   'general.user_enabled_limit': later('userEnabledLimit', false, true),
   'general.keep_processes': flag('keepProcesses'),
+  'general.free_space_warning': size('freeSpaceWarning'),
+  'general.free_space_required': size('freeSpaceRequired'),
   'auth.downscope': {
     inside: 'downscope',
     takes: same('setuid', 'sudo', 'su', 'none'),
@@ -300,6 +302,19 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   'batch.max_pending': later('maxPendingMs', undefined, '2h'),
   'batch.budget': later('budget', 'off', 'warn'),
 };
+
+function size(inside: string): Sample {
+  return {
+    inside,
+    takes: [
+      ['0', 0],
+      ['1B', 1],
+      ['500MiB', 500 * 1024 ** 2],
+      ['2PiB', 2 * 1024 ** 5],
+    ],
+    refuses: ['', '1', '-1GiB', '1.5GiB', '1 GiB', '1GB', '1g', '9000000GiB', '999999PiB', 1024],
+  };
+}
 
 describe('every key', () => {
   it('has samples here', () => {

@@ -36,6 +36,8 @@ const CONTENT: HandoffContent = {
     killTimeoutMs: 30_000,
     keepProcesses: false,
     setStackSize: false,
+    freeSpaceWarning: 1024 ** 3,
+    freeSpaceRequired: 0,
     jobMessage: 'line one\nline two\u2028\u0000',
   },
   variables: { JACAMAR_NO_BASH_PROFILE: '1' },

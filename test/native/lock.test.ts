@@ -141,3 +141,21 @@ test('a pipe is close-on-exec', () => {
     closeSync(fd);
   }
 });
+
+describe('getQuota', () => {
+  const ask = (directory: number, type = 'user', id = 0, device = '') =>
+    lock.getQuota(directory, device, type as 'user', id);
+
+  test('throws where there is no quota, and for a descriptor that is not open', () => {
+    const directory = openSync('/proc', 'r');
+    assert.throws(() => ask(directory), { syscall: 'quotactl', step: 'read a quota' });
+    assert.throws(() => ask(999), { code: 'EBADF' });
+    closeSync(directory);
+  });
+
+  test('takes arguments of the right kind only', () => {
+    for (const type of ['project', '']) assert.throws(() => ask(0, type), RangeError);
+    for (const id of [-1, 2 ** 32, 1.5]) assert.throws(() => ask(0, 'user', id), RangeError);
+    assert.throws(() => ask(0, 'user', 0, 7 as unknown as string), TypeError);
+  });
+});

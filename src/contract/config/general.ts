@@ -155,5 +155,19 @@ export const general = table({
       description:
         'Leaves alone the processes that a script started and did not end, and names them in the job log; otherwise they are ended with the stage. A cancelled or timed-out stage ends them in any case.',
     }),
+    freeSpaceWarning: key('free_space_warning', value.size, {
+      default: '1GiB',
+      origin: 'ours',
+      status: 'works',
+      description:
+        'Warns in the job log when less is left for a job on the file system of `data_dir`, or of the account\'s quotas there; or fewer than 1000 files (inodes). "0" never warns.',
+    }),
+    freeSpaceRequired: key('free_space_required', value.size, {
+      default: '0',
+      origin: 'ours',
+      status: 'works',
+      description:
+        'Starts no job when less than that is left, which is a system failure; or no 1000 files (inodes). No more than `free_space_warning`.',
+    }),
   },
 });

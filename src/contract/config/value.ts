@@ -2,6 +2,7 @@
 // message of its schema, what an administrator should have written: it follows "expected" in error texts.
 
 import * as v from 'valibot';
+import { parseSize } from '../size.ts';
 import { parseDuration } from './duration.ts';
 
 /** A kind of value: how the documentation calls it, and the schema that reads it. */
@@ -129,6 +130,17 @@ export function duration(bounds: Bounds<string>): Kind<string, number> {
   const milliseconds = (text: string) => parseDuration(text) ?? Number.NaN;
   return kind('duration', v.pipe(string(wanted), v.check(within, wanted), v.transform(milliseconds)));
 }
+
+const SIZE = 'a size such as "500MiB" or "2GiB", or "0"';
+/** Becomes bytes. */
+export const size = kind(
+  'size',
+  v.pipe(
+    string(SIZE),
+    v.check((text: string) => parseSize(text) !== undefined, SIZE),
+    v.transform((text: string) => parseSize(text) ?? Number.NaN),
+  ),
+);
 
 /** Whether a text is `NAME=value`. Exported because such a text may hold a secret: messages do not repeat it. */
 export function isEnvironmentEntry(text: string): boolean {
