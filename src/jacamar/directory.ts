@@ -2,7 +2,17 @@
 // on a path; a descriptor stays with its directory. `/proc/self/fd/N/name` is how Node says openat(2), mkdirat(2),
 // unlinkat(2), without an addon and on every kernel.
 
-import { chmodSync, closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  type Stats,
+} from 'node:fs';
 import { join } from 'node:path';
 
 /** Of one entry; as bytes where it may be no UTF-8. */
@@ -20,6 +30,7 @@ export class Directory implements Disposable {
   /** Where it was when it was opened: for messages only. */
   readonly path: string;
   #descriptor: number;
+  #mount: string | undefined;
 
   private constructor(path: string, descriptor: number) {
     this.path = path;
@@ -51,6 +62,12 @@ export class Directory implements Disposable {
   /** As they are now. */
   get stats(): Stats {
     return fstatSync(this.#open);
+  }
+
+  /** Which mount it is on, as the kernel numbers them: proc_pid_fdinfo(5). */
+  get mount(): string {
+    this.#mount ??= mountOf(this.#open);
+    return this.#mount;
   }
 
   /** Names of all entries, in no order. */
@@ -107,6 +124,11 @@ export class Directory implements Disposable {
     if (uid !== process.geteuid?.() || (mode & 0o777) === permissions) return;
     chmodSync(this.here, (mode & 0o7000) | permissions);
   }
+}
+
+function mountOf(descriptor: number): string {
+  const information = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
+  return /^mnt_id:\s+([0-9]+)$/m.exec(information)?.[1] ?? '';
 }
 
 function makeEntry(path: string, mode: number): boolean {
