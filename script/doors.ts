@@ -47,6 +47,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
       'src/jacamar-auth/runas.ts',
       'src/jacamar-auth/token.ts',
       'src/jacamar/claim.ts',
+      'src/jacamar/job-scripts.ts',
     ],
   },
   {

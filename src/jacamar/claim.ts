@@ -13,7 +13,7 @@ import type { Lock } from '../contract/lock.ts';
 import { mayBeAlive } from '../contract/process-identity.ts';
 import { makePrivate } from './workspace.ts';
 
-const claimSchema = v.object({
+export const claimSchema = v.object({
   server: v.string(),
   jobId: v.number(),
   host: v.string(),
@@ -72,7 +72,8 @@ function lowestFree(directory: string, first: number): number {
   throw new SystemFailure({ code: 'ERR_NO_SLOT', message, publicMessage: message });
 }
 
-function claimFor({ job, runnerProcess }: Handoff): Claim {
+/** What a job says of itself, and of the runner that it lives no longer than. */
+export function claimFor({ job, runnerProcess }: Handoff): Claim {
   return {
     server: job.server,
     jobId: job.id,
@@ -83,14 +84,14 @@ function claimFor({ job, runnerProcess }: Handoff): Claim {
   };
 }
 
-/** On another host only the time can tell. */
-function isLive({ host, bootId: boot, runner, until }: Claim): boolean {
+/** Whether that job may still be at work. On another host only the time can tell. */
+export function isLive({ host, bootId: boot, runner, until }: Claim): boolean {
   if (Date.now() > until) return false;
   if (host !== hostname()) return true;
   return boot === bootId() && mayBeAlive(runner);
 }
 
-function isOf({ server, jobId }: Claim, { job }: Handoff): boolean {
+export function isOf({ server, jobId }: Claim, { job }: Handoff): boolean {
   return server === job.server && jobId === job.id;
 }
 

@@ -35,13 +35,54 @@ export async function removeEntry(parent: Directory, name: EntryName, patience: 
   return remover.result;
 }
 
+/** The same for an entry some levels down; levels above it that became empty go with it. */
+export async function removeBelow(top: Directory, levels: readonly string[], patience: Patience): Promise<Removal> {
+  const [level = '', ...rest] = levels;
+  if (rest.length === 0) return await removeEntry(top, level, patience);
+  try {
+    using next = top.open(level);
+    return await removeBelow(next, rest, patience);
+  } catch (error) {
+    return failure(top, level, error);
+  } finally {
+    removeIfEmpty(top, level);
+  }
+}
+
+function removeIfEmpty(top: Directory, level: string): void {
+  try {
+    rmdirSync(top.at(level));
+  } catch {
+    // still needed by something else
+  }
+}
+
+/** What a removal comes to when there is nothing to remove. */
+export const NOTHING_LEFT: Removal = {
+  removed: 0,
+  obstacles: [],
+  obstacleCount: 0,
+  isOutOfTime: false,
+  isWhole: true,
+};
+
+function failure(parent: Directory, name: EntryName, error: unknown): Removal {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return NOTHING_LEFT;
+  return { ...NOTHING_LEFT, obstacles: [describeObstacle(parent, name, error)], obstacleCount: 1, isWhole: false };
+}
+
+function describeObstacle(parent: Directory, name: EntryName, error: unknown): string {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return `${printable(join(parent.path, name.toString()))}: ${REASONS[code] ?? message}`;
+}
+
 /** The reasons why a removal is not whole, for people. */
 export function describeRemains({ obstacles, obstacleCount, isOutOfTime }: Removal): string[] {
   const more = obstacleCount - obstacles.length;
   return [
     ...obstacles,
     ...(more > 0 ? [`and ${more} more`] : []),
-    ...(isOutOfTime ? ['the time for it was over; the next job goes on with it'] : []),
+    ...(isOutOfTime ? ['the time for it was over; the next one goes on with it'] : []),
   ];
 }
 
@@ -152,11 +193,9 @@ class Remover {
   }
 
   #isGone(parent: Directory, name: EntryName, error: unknown): boolean {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return true;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
     this.#obstacleCount += 1;
-    const obstacle = `${printable(join(parent.path, name.toString()))}: ${REASONS[code] ?? message}`;
-    if (this.#obstacles.length < MOST_OBSTACLES) this.#obstacles.push(obstacle);
+    if (this.#obstacles.length < MOST_OBSTACLES) this.#obstacles.push(describeObstacle(parent, name, error));
     return false;
   }
 

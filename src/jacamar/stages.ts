@@ -1,17 +1,22 @@
 // The four driver stages on the user's side, as lists of steps.
 
+import { buildDirectory } from '../contract/directories.ts';
 import { SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { loadLock } from '../contract/lock.ts';
 import { writeFully } from '../contract/program.ts';
 import { claimSlot, releaseSlot } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
-import { openRepositoryAccess, removeRepositoryAccess } from './repository-access.ts';
+import { openScripts, removeDeadScripts, removeScripts } from './job-scripts.ts';
+import { openRepositoryAccess } from './repository-access.ts';
 import { checkRoom, tellRoom } from './room.ts';
 import { placeScript } from './script.ts';
 import { leaveStaticDirectory, removeOldStaticDirectories, takeStaticDirectory } from './static-directory.ts';
 import { endStragglers } from './stragglers.ts';
-import { makeBuildsDirectory, openWorkspace, removeScripts, scriptsOf } from './workspace.ts';
+import { makeBuildsDirectory, openWorkspace } from './workspace.ts';
+
+/** How long a stage may be busy removing things, in milliseconds: the runner waits, and shows nobody why. */
+const REMOVAL_LIMIT_MS = { prepare: 10_000, cleanup: 60_000 } as const;
 
 /** What a stage has to say besides that it went well. */
 export interface StageResult {
@@ -44,7 +49,7 @@ async function chooseSlot(handoff: Handoff, stop: AbortSignal): Promise<number> 
   return handoff.job.concurrent;
 }
 
-async function prepare(handoff: Handoff): Promise<StageResult> {
+async function prepare(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   openWorkspace(handoff);
   const { executor, jobMessage } = handoff.settings;
   const lines = [
@@ -54,7 +59,8 @@ async function prepare(handoff: Handoff): Promise<StageResult> {
     `Local time: ${localTime(new Date())}`,
   ];
   writeFully(1, `${lines.join('\n')}\n`);
-  checkRoom(handoff.base, handoff.settings, loadLock());
+  await removeDeadScripts(handoff, { deadline: performance.now() + REMOVAL_LIMIT_MS.prepare, stop });
+  checkRoom(buildDirectory(handoff, requireSlot(handoff)), handoff.settings, loadLock());
   return {};
 }
 
@@ -63,7 +69,7 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
   const { runStage: name = '' } = handoff;
   const { prepareScript, execute } = executorByName(handoff.settings.executor);
   const slot = requireSlot(handoff);
-  const directory = scriptsOf(handoff, slot);
+  const directory = openScripts(handoff, slot);
   const path = placeScript(directory, name, prepareScript(script));
   const access = openRepositoryAccess(directory, slot, handoff);
   try {
@@ -78,16 +84,15 @@ async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<
   const { slot, settings } = handoff;
   if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock());
   if (slot === undefined) return {};
-  if (settings.retainLogs) removeRepositoryAccess(scriptsOf(handoff, slot));
-  else removeScripts(handoff, slot);
-  if (settings.staticBuildsDir) leaveStaticDirectories(handoff);
-  else await releaseSlot(handoff, slot, loadLock(), stop);
+  const patience = { deadline: performance.now() + REMOVAL_LIMIT_MS.cleanup, stop };
+  try {
+    await removeScripts(handoff, slot, patience);
+  } finally {
+    if (settings.staticBuildsDir) leaveStaticDirectory(handoff);
+    else await releaseSlot(handoff, slot, loadLock(), stop);
+  }
+  if (settings.staticBuildsDir) await removeOldStaticDirectories(handoff, patience);
   return {};
-}
-
-function leaveStaticDirectories(handoff: Handoff): void {
-  leaveStaticDirectory(handoff);
-  removeOldStaticDirectories(handoff);
 }
 
 function withEnvironment(handoff: Handoff, more: readonly string[]): Handoff {

@@ -3,11 +3,14 @@
 // time of the directory itself changes with what the job does in it.
 
 import { closeSync, constants, lstatSync, lutimesSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { dataPermissions, staticDirectory } from '../contract/directories.ts';
 import { JobError } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
+import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { Directory } from './directory.ts';
+import { describeRemains, type Patience, removeEntry } from './removal.ts';
 import { openBelow } from './workspace.ts';
 
 /** How long after its timeout a job may still be busy cleaning up, in milliseconds. */
@@ -35,15 +38,17 @@ export function leaveStaticDirectory(handoff: Handoff): void {
 }
 
 /** Removes what has not been needed for as long as the site wants it kept. */
-export function removeOldStaticDirectories(handoff: Handoff): void {
+export async function removeOldStaticDirectories(handoff: Handoff, patience: Patience): Promise<void> {
   const { staticMinDays: days } = handoff.settings;
   if (days === 0) return;
   using directories = openStatic(handoff);
   const notes = directories.names().map(String).filter(isNote);
   const isOld = (note: string) => lstatSync(directories.at(note)).mtimeMs + days * DAY_MS < Date.now();
   for (const note of notes.filter(isOld)) {
-    rmSync(directories.at(note.slice(1)), { recursive: true, force: true });
-    rmSync(directories.at(note), { force: true });
+    const removal = await removeEntry(directories, note.slice(1), patience);
+    if (removal.isWhole) rmSync(directories.at(note), { force: true });
+    else tell(`${printable(join(directories.path, note.slice(1)))} stays:\n  ${describeRemains(removal).join('\n  ')}`);
+    if (removal.isOutOfTime) return;
   }
 }
 

@@ -1,15 +1,8 @@
 // The directories of a job: made for the user alone, owned by the user, checked at every stage, level by level. All of
 // it happens with the user's own rights, so a trick with links can only hurt whoever plays it.
 
-import { rmdirSync, rmSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import {
-  buildDirectory,
-  cacheDirectory,
-  dataPermissions,
-  isBeneath,
-  scriptsDirectory,
-} from '../contract/directories.ts';
+import { join, relative } from 'node:path';
+import { buildDirectory, cacheDirectory, dataPermissions, isBeneath } from '../contract/directories.ts';
 import { JobError } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { printable } from '../contract/text.ts';
@@ -31,7 +24,7 @@ const UNWRITABLE = 0o755;
 export function openWorkspace(handoff: Handoff): void {
   const { base, customBuildsDir } = handoff;
   const data = dataPermissions(handoff.settings);
-  for (const name of ['claims', 'scripts']) openBelow(handoff, join(base, name), PRIVATE).close();
+  for (const name of ['claims', 'jobs', 'scripts']) openBelow(handoff, join(base, name), PRIVATE).close();
   openBelow(handoff, cacheDirectory(base), data).close();
   if (customBuildsDir === undefined) openBelow(handoff, join(base, 'builds'), data).close();
   else openCustom(handoff, customBuildsDir).close();
@@ -46,29 +39,6 @@ export function makeBuildsDirectory(handoff: Handoff, slot: number): void {
 export function makePrivate(handoff: Handoff, path: string): string {
   openBelow(handoff, path, PRIVATE).close();
   return path;
-}
-
-/** Where the scripts of this job lie. */
-export function scriptsOf(handoff: Handoff, slot: number): string {
-  const { base, job } = handoff;
-  return makePrivate(handoff, scriptsDirectory(base, { ...job, slot, jobId: job.id }));
-}
-
-/** Removes the scripts of this job and the levels above that became empty. */
-export function removeScripts({ base, job }: Handoff, slot: number): void {
-  const directory = scriptsDirectory(base, { ...job, slot, jobId: job.id });
-  rmSync(directory, { recursive: true, force: true });
-  removeEmptyLevels(join(base, 'scripts'), dirname(directory));
-}
-
-function removeEmptyLevels(top: string, directory: string): void {
-  if (directory === top) return;
-  try {
-    rmdirSync(directory);
-  } catch {
-    return; // another job of the same project still needs it
-  }
-  removeEmptyLevels(top, dirname(directory));
 }
 
 /** Opens a directory below the base, or below where the job wants its builds; makes what is missing between. */

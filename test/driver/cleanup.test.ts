@@ -1,11 +1,15 @@
 // The last stage: works with whatever the others left, and with nothing.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { test } from 'node:test';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
 import { filesBelow } from '../support/files.ts';
+import type { JobWishes } from '../support/job-wishes.ts';
+import { mountSmall } from '../support/small-file-system.ts';
+import type { StagedJob } from '../support/staged-job.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -14,6 +18,7 @@ const base = join(account.home, '.jacamar-ci');
 const now = () => Math.floor(Date.now() / 1000);
 
 const scripts = async () => (await filesBelow(join(base, 'scripts'))).map(({ path }) => path);
+const notes = async () => (await filesBelow(join(base, 'jobs'))).map(({ path }) => path);
 const claims = async () => (await filesBelow(join(base, 'claims'))).filter(({ path }) => path.endsWith('.json'));
 
 test('cleanup without config does nothing, and well', async () => {
@@ -134,4 +139,130 @@ test("cleanup leaves other jobs' scripts alone", async () => {
   );
   assert.ok(!left.some((path) => path.includes(`/${one.facts.id}`)), left.join('\n'));
   await two.cleanup();
+});
+
+async function scriptsDirectoryOf(job: StagedJob): Promise<string> {
+  const placed = (await scripts()).find((path) => path.endsWith(`/${job.facts.id}/build_script.bash`));
+  return dirname(placed ?? '');
+}
+
+describe('scripts that cannot be removed', () => {
+  test('because their directories are read-only are removed all the same', async () => {
+    const job = await (await world.stages()).configured();
+    await job.run(
+      `cd "$(dirname "$0")" && mkdir -p a/b && touch a/b/file && chmod -R a-w a && chmod 0 a/b && chmod 500 .`,
+    );
+    const { outcome, stderr } = await job.cleanup();
+    assert.deepEqual([outcome.kind, stderr], ['success', '']);
+    assert.deepEqual(await scripts(), []);
+  });
+
+  test('because one is immutable are named, and tried again by the next job, which says so', async () => {
+    const job = await (await world.stages()).configured();
+    await job.run('true');
+    const path = join(await scriptsDirectoryOf(job), 'build_script.bash');
+    execFileSync('chattr', ['+i', path]);
+    const { outcome, stderr } = await job.cleanup();
+    const next = await (await world.stages()).configured();
+    const prepared = await next.prepare();
+    execFileSync('chattr', ['-i', path]);
+    assert.equal(outcome.kind, 'success');
+    assert.ok(stderr.includes(path), stderr);
+    assert.equal((await claims()).length, 1, 'the claim of the next job alone');
+    assert.equal(prepared.outcome.kind, 'success');
+    assert.ok(prepared.stderr.includes(path), prepared.stderr);
+    const again = await next.prepare();
+    assert.ok(!again.stderr.includes(path), again.stderr);
+    assert.ok(!existsSync(path));
+    await next.cleanup();
+    assert.deepEqual(await notes(), []);
+  });
+
+  test('because something is mounted there are named, and what is mounted is left', async () => {
+    const job = await (await world.stages()).configured();
+    await job.run('true');
+    const path = join(await scriptsDirectoryOf(job), 'mounted');
+    const unmount = mountSmall(world, path, account, 'size=64k');
+    writeFileSync(join(path, 'kept'), '');
+    const { outcome, stderr } = await job.cleanup();
+    assert.equal(outcome.kind, 'success');
+    assert.ok(stderr.includes(path), stderr);
+    assert.ok(existsSync(join(path, 'kept')));
+    unmount();
+    const next = await (await world.stages()).configured();
+    await next.prepare();
+    assert.ok(!existsSync(path));
+    await next.cleanup();
+  });
+});
+
+describe('the next job of an account', () => {
+  /** Its own runner is killed with it. */
+  async function killed(wishes: JobWishes = {}): Promise<StagedJob> {
+    const job = await (await world.stages(wishes)).configured();
+    await job.run('true');
+    for (const path of await notes()) {
+      const note = JSON.parse(readFileSync(path, 'utf8'));
+      note.owner.runner = { pid: 1, startTime: '1' };
+      writeFileSync(path, JSON.stringify(note));
+    }
+    return job;
+  }
+
+  test('removes the scripts of jobs whose runner is gone, and says so', async () => {
+    const dead = [await killed(), await killed()];
+    assert.ok((await scripts()).length > 0);
+    const next = await (await world.stages()).configured();
+    const { stderr } = await next.prepare();
+    assert.match(stderr, /\b2 job/);
+    assert.deepEqual(await scripts(), []);
+    await next.cleanup();
+    assert.deepEqual(await notes(), []);
+    for (const job of dead) assert.equal((await job.cleanup()).outcome.kind, 'success');
+  });
+
+  test('keeps the scripts of jobs that are at work', async () => {
+    const live = await (await world.stages()).configured();
+    await live.run('true');
+    const before = await scripts();
+    const next = await (await world.stages()).configured();
+    assert.equal((await next.prepare()).stderr, '');
+    assert.deepEqual(await scripts(), before);
+    await next.cleanup();
+    await live.cleanup();
+  });
+
+  test('with retain_logs keeps scripts, but not the token beside them', async () => {
+    const options = { general: { retain_logs: true } };
+    const dead = await killed({ options });
+    const directory = await scriptsDirectoryOf(dead);
+    writeFileSync(join(directory, 'pass'), 'secret');
+    const next = await (await world.stages({ options })).configured();
+    await next.prepare();
+    assert.ok(existsSync(join(directory, 'build_script.bash')));
+    assert.ok(!existsSync(join(directory, 'pass')));
+    await next.cleanup();
+    await dead.cleanup();
+    assert.ok(existsSync(join(directory, 'build_script.bash')));
+    assert.deepEqual(await notes(), []);
+  });
+
+  test('is not led astray by what somebody wrote into a note', async () => {
+    const dead = await killed();
+    const victim = join(account.home, 'victim');
+    mkdirSync(victim);
+    const [path = ''] = await notes();
+    const note = JSON.parse(readFileSync(path, 'utf8'));
+    symlinkSync(account.home, join(base, 'scripts/link'));
+    for (const directory of ['../../victim', '/victim', 'link/victim', '', '.', '..']) {
+      writeFileSync(path, JSON.stringify({ ...note, directory }));
+      const next = await (await world.stages()).configured();
+      assert.equal((await next.prepare()).outcome.kind, 'success');
+      assert.ok(existsSync(victim), directory);
+      await next.cleanup();
+    }
+    rmSync(join(base, 'scripts/link'));
+    writeFileSync(path, JSON.stringify(note));
+    await dead.cleanup();
+  });
 });
