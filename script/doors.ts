@@ -41,6 +41,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
       'src/contract/config/',
       'src/contract/handoff.ts',
       'src/contract/job.ts',
+      'src/contract/workspace-lines.ts',
       'src/jacamar-auth/job-check.ts',
       'src/jacamar-auth/keys.ts',
       'src/jacamar-auth/record.ts',

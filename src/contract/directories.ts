@@ -22,6 +22,15 @@ export function baseDirectory(dataDir: string, { name, home }: DirectoryOwner): 
   return withoutSlash(normalize(expanded === dataDir ? join(dataDir, name) : expanded));
 }
 
+/** Where the directories of all accounts lie side by side, each named as its account; undefined where they do not. */
+export function accountsDirectory(dataDir: string): string | undefined {
+  if (IN_HOME.test(dataDir)) return undefined;
+  const levels = withoutSlash(normalize(dataDir)).split('/');
+  const own = levels.findIndex((level) => withUser(level, '') !== level);
+  if (own < 0) return withoutSlash(normalize(dataDir));
+  return withUser(levels[own] ?? '', '') === '' ? levels.slice(0, own).join('/') || '/' : undefined;
+}
+
 /**
  * The first level of the base directory that is this account's alone, and that root may therefore make for it
  * (`auth.root_dir_creation`). Undefined in a home: the account can do everything there by itself.

@@ -57,7 +57,11 @@ export function openSite(configurationOption: string | undefined, stage: string,
   };
 }
 
-function readConfiguration(path: string): AuthConfiguration {
+/**
+ * Reads a configuration that nobody but its owner could have written.
+ * @throws {ConfigurationError} it cannot be used
+ */
+export function readConfiguration(path: string): AuthConfiguration {
   try {
     return requireAuth(parseConfiguration(readTrustedFile(path, LARGEST_CONFIGURATION), path));
   } catch (cause) {

@@ -1,8 +1,7 @@
 // The four driver stages as lists of steps. Each authorizes afresh: what came back through the environment
 // of the runner is a hint, never authority.
 
-import { closeSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StageCall } from '../contract/command-line.ts';
 import { describeConfig } from '../contract/config-output.ts';
@@ -15,7 +14,7 @@ import {
   SCRIPT_FROM_HANDOFF,
 } from '../contract/custom-executor.ts';
 import { accountDirectory, baseDirectory, dataPermissions } from '../contract/directories.ts';
-import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
+import { SystemFailure } from '../contract/errors.ts';
 import { encodeHandoff, type HandoffContent, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
 import { noRoom } from '../contract/no-room.ts';
@@ -36,12 +35,13 @@ import {
   signalSession,
 } from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
+import { jacamarExecutable } from './jacamar-executable.ts';
 import { warnOfNoNewPrivileges } from './no-new-privileges.ts';
 import { type JobRecord, RecordDirectory } from './record.ts';
 import { createRootDirectory } from './root-directory.ts';
 import { findServer, isSafeTransport } from './server.ts';
 import { readJob, type Site } from './site.ts';
-import { openTrustedFile, readTrustedFile, UntrustedFileError } from './trusted-file.ts';
+import { readTrustedFile, UntrustedFileError } from './trusted-file.ts';
 
 /** Largest script taken from the runner: all variables of the job stand in it. */
 const LARGEST_SCRIPT = 64 * 1024 * 1024;
@@ -335,16 +335,4 @@ function handoffOf(
     variables: jacamarVariables(site.environment, auth.maxEnvChars),
     ...repositoryAccess(job, general.unrestrictedCmdLine),
   };
-}
-
-/** Beside our own executable unless the site says otherwise; root starts nothing that others could replace. */
-function jacamarExecutable(configured: string | undefined): string {
-  const path = configured ?? join(dirname(process.execPath), '../bin/jacamar');
-  try {
-    closeSync(openTrustedFile(path));
-    return path;
-  } catch (cause) {
-    const message = `jacamar cannot be started: ${(cause as Error).message} (auth.jacamar_path)`;
-    throw new ConfigurationError({ code: 'ERR_CONFIG_JACAMAR_PATH', message, cause });
-  }
 }

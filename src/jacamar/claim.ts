@@ -118,6 +118,24 @@ function write(directory: string, slot: number, claim: Claim): void {
   renameSync(temporary, fileOf(directory, slot));
 }
 
+/** Whether a job that may still be at work has the number. */
+export function isClaimed(directory: string, slot: number): boolean {
+  const claim = read(directory, slot);
+  return claim !== undefined && isLive(claim);
+}
+
+/**
+ * Acts while no job has the number and none can get it.
+ * @returns false when a job has it
+ */
+export async function whileUnclaimed(wait: Wait, slot: number, act: () => void): Promise<boolean> {
+  return await underLock(wait, () => {
+    if (isClaimed(wait.directory, slot)) return false;
+    act();
+    return true;
+  });
+}
+
 interface Wait {
   readonly directory: string;
   readonly lock: Lock;

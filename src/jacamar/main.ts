@@ -17,6 +17,7 @@ import {
 import { endOfParent } from '../contract/runner-life.ts';
 import { announceConfig, handoffByHand } from './by-hand.ts';
 import { type Channel, openChannel, openPipedChannel } from './channel.ts';
+import { keepHouse, type Wishes } from './housekeeping.ts';
 import { signalGroups } from './signal.ts';
 import { runStage, type StageResult } from './stages.ts';
 
@@ -38,10 +39,15 @@ runProgram(async (argv, environment, stop) => {
       const complaint = signalGroups(signal, processes.map(Number));
       if (complaint !== undefined) program.error(complaint);
     });
+  let wishes: HousekeepingCall | undefined;
+  addWorkspace(program, (asked) => {
+    wishes = asked;
+  });
   program.requiredOption('--no-auth', 'no authorization happens here: run as the calling user');
   program.option(PIPED_OPTION, 'jacamar-auth is at the other end of standard input and output (sudo and su)');
   const codes = exitCodesFrom(environment);
   const early = await readCommandLine(program, argv, codes.systemFailure);
+  if (early === undefined && wishes !== undefined) return await serveHousekeeping(wishes, stop);
   if (early !== undefined || call === undefined) return early ?? 0;
   restoreOpenFiles(environment, loadLock());
   if (program.opts()['piped'] === true) return await serveJacamarAuth(await openPipedChannel(), stop);
@@ -49,6 +55,40 @@ runProgram(async (argv, environment, stop) => {
   const end = AbortSignal.any([stop, endOfParent()]);
   return exitCodeFor(await serveRunner(call, environment, end), codes);
 });
+
+type HousekeepingCall = Wishes & { readonly timeLimitMs: number };
+
+function addWorkspace(program: ReturnType<typeof createProgram>, act: (call: HousekeepingCall) => void): void {
+  program
+    .command('workspace')
+    .description('list the build directories of the calling user as lines of JSON, or remove some of them')
+    .requiredOption('--base <directory>', 'where the CI files of the user are, usually ~/.jacamar-ci')
+    .option('--older-than <seconds>', 'choose those that were used last so long ago', Number)
+    .option('--budget <bytes>', 'choose the least recently used ones until the others have no more than that', Number)
+    .option('--remove', 'remove what was chosen', false)
+    .option('--time-limit <seconds>', 'stop after that time', Number, 3600)
+    .action(({ base, olderThan, budget, remove, timeLimit }) => {
+      const numbers = [olderThan ?? 0, budget ?? 0, timeLimit];
+      if (!numbers.every((number) => number >= 0)) program.error('seconds and bytes are numbers, 0 or more');
+      act({
+        base,
+        remove,
+        timeLimitMs: timeLimit * 1000,
+        ...(olderThan === undefined ? {} : { olderThanMs: olderThan * 1000 }),
+        ...(budget === undefined ? {} : { budget }),
+      });
+    });
+}
+
+async function serveHousekeeping({ timeLimitMs, ...wishes }: HousekeepingCall, stop: AbortSignal): Promise<number> {
+  try {
+    await keepHouse(wishes, loadLock(), { deadline: performance.now() + timeLimitMs, stop });
+    return 0;
+  } catch (error) {
+    tell(textOf(error));
+    return 1;
+  }
+}
 
 /** The result goes back through the channel; the exit code matters to nobody, but 0 stays for success. */
 async function serveJacamarAuth(channel: Channel, stop: AbortSignal): Promise<number> {

@@ -1,6 +1,7 @@
 // The directories of a job: made for the user alone, owned by the user, checked at every stage, level by level. All of
 // it happens with the user's own rights, so a trick with links can only hurt whoever plays it.
 
+import { utimesSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { buildDirectory, cacheDirectory, dataPermissions, isBeneath } from '../contract/directories.ts';
 import { JobError } from '../contract/errors.ts';
@@ -30,9 +31,14 @@ export function openWorkspace(handoff: Handoff): void {
   else openCustom(handoff, customBuildsDir).close();
 }
 
-/** The build directory with this number; what is in it belongs to the runner's scripts. */
+/**
+ * The build directory with this number; what is in it belongs to the runner's scripts. Its time of modification says
+ * from now on when it was used last.
+ */
 export function makeBuildsDirectory(handoff: Handoff, slot: number): void {
-  openBelow(handoff, buildDirectory(handoff, slot), dataPermissions(handoff.settings)).close();
+  using directory = openBelow(handoff, buildDirectory(handoff, slot), dataPermissions(handoff.settings));
+  const now = Date.now() / 1000;
+  utimesSync(directory.here, now, now);
 }
 
 /** Makes a directory for the user's eyes only, and what is missing between it and the base. */
