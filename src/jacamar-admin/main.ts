@@ -85,7 +85,7 @@ function addWorkspace(program: Command, onWorkspace: (options: WorkspaceOptions)
     .option('--budget <size>', 'remove the least recently used until each account has no more, such as 50GiB', size)
     .option('--dry-run', 'say what would be removed, and remove nothing', false)
     .option('--json', 'print JSON', false)
-    .option('--time-limit <time>', 'longest time for one account', age, 3_600_000)
+    .option('--time-limit <time>', 'longest time for one account; default: 1h', age)
     .addHelpText('after', WORKSPACE_HELP)
     .action(onWorkspace);
 }

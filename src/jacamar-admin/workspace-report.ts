@@ -13,7 +13,7 @@ export function describeAccount({ user, base, directories, error }: Account, now
   const rows = directories.toSorted((one, other) => one.lastUse - other.lastUse).map((line) => rowOf(line, now));
   const bytes = sumOf(directories);
   return [
-    `${user}: ${describeSize(bytes)} in ${directories.length} build directories below ${printable(base)}`,
+    `${user}: ${describeSize(bytes)} below ${printable(base)}, build directories: ${directories.length}`,
     ...(rows.length === 0 ? [] : tableOf([COLUMNS, ...rows])),
     ...directories.flatMap(notesOf),
     ...(error === undefined ? [] : [`  Error: ${printable(error)}`]),
@@ -26,12 +26,14 @@ export function describeTotals(accounts: readonly Account[]): string {
   const directories = accounts.flatMap((account) => account.directories);
   const part = (state: DirectoryLine['state']) => directories.filter((line) => line.state === state);
   const said = (state: DirectoryLine['state'], text: string) =>
-    part(state).length === 0 ? [] : [`${text} ${describeSize(sumOf(part(state)))} in ${part(state).length}.`];
+    part(state).length === 0
+      ? []
+      : [`${text}: ${describeSize(sumOf(part(state)))}, build directories: ${part(state).length}`];
   return [
-    `All: ${describeSize(sumOf(directories))} in ${directories.length} build directories.`,
-    ...said('chosen', 'Would be removed:'),
-    ...said('removed', 'Removed:'),
-    ...said('remains', 'Could not be removed whole:'),
+    `All: ${describeSize(sumOf(directories))}, build directories: ${directories.length}`,
+    ...said('chosen', 'Would be removed'),
+    ...said('removed', 'Removed'),
+    ...said('remains', 'Could not be removed whole'),
   ].join('\n');
 }
 

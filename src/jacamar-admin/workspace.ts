@@ -21,11 +21,12 @@ export interface WorkspaceOptions {
   readonly dryRun: boolean;
   readonly json: boolean;
   /** In milliseconds, for each account. */
-  readonly timeLimit: number;
+  readonly timeLimit?: number;
 }
 
 /** How many accounts are looked at side by side. */
 const SIDE_BY_SIDE = 4;
+const TIME_LIMIT_MS = 60 * 60_000;
 
 /**
  * Lists, and removes what the options choose.
@@ -93,7 +94,7 @@ async function visitAll(tour: Tour, onAccount: (account: Account) => void): Prom
   return accounts;
 }
 
-function wishesOf({ olderThan, budget, dryRun, timeLimit }: WorkspaceOptions): Wishes {
+function wishesOf({ olderThan, budget, dryRun, timeLimit = TIME_LIMIT_MS }: WorkspaceOptions): Wishes {
   return {
     ...(olderThan === undefined ? {} : { olderThanMs: olderThan }),
     ...(budget === undefined ? {} : { budget }),

@@ -45,7 +45,11 @@ export async function keepHouse(wishes: Wishes, lock: Lock, patience: Patience):
   using base = openBase(wishes.base);
   const patient = { ...patience, onProgress: (entries: number) => print({ line: 'progress', entries }) };
   if (base !== undefined) await keepIn({ base, lock, patience: patient }, wishes);
-  print({ line: 'end', isOutOfTime: patience.stop?.aborted === true || performance.now() > patience.deadline });
+  print({ line: 'end', isOutOfTime: isOver(patience) });
+}
+
+function isOver({ deadline, stop }: Patience): boolean {
+  return stop?.aborted === true || performance.now() > deadline;
 }
 
 /** What everything here works with. */
@@ -121,6 +125,7 @@ function describe(base: Directory, { directory, isBusy, measure: { bytes, entrie
 }
 
 async function remove({ base, lock, patience }: House, { directory }: Found, line: Line): Promise<Line> {
+  if (isOver(patience)) return { ...line, notes: [...line.notes, 'the time was over before its removal'] };
   const above = directory.levels.slice(0, -1);
   try {
     const name = await detach({ base, lock, patience }, directory, above);

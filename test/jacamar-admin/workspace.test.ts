@@ -96,7 +96,7 @@ test('the table names every directory and what there is in all', async () => {
   const path = plant(account, '000', { kib: 1024, days: 40 });
   const { status, stdout } = call(configuration, '--user', account.name);
   assert.equal(status, 0);
-  assert.ok(stdout.includes(path) && stdout.includes('40 days ago') && /1\.0\d MiB in 1 /.test(stdout), stdout);
+  assert.ok(stdout.includes(path) && stdout.includes('40 days ago') && /1\.0\d MiB/.test(stdout), stdout);
 });
 
 test('--older-than removes what is old and nothing else; --dry-run only says so', async () => {
@@ -183,6 +183,15 @@ test('what cannot be removed is named, and the rest goes; the exit status says s
   assert.deepEqual(states(removal), { '000': 'remains' });
   assert.match(removal.accounts[0]?.directories[0]?.notes.join() ?? '', /group\/project\/file/);
   assert.deepEqual(execFileSync('find', [join(baseOf(account), 'builds'), '-name', 'other'], { encoding: 'utf8' }), '');
+});
+
+test('when the time for an account is over nothing more is begun, and that is said', async () => {
+  const account = await addAccount();
+  const path = plant(account, '000', { days: 31 });
+  const late = report(configuration, '--user', account.name, '--budget', '0', '--time-limit', '0');
+  assert.equal(late.status, 1);
+  assert.notEqual(late.accounts[0]?.error, undefined);
+  assert.ok(existsSync(join(path, 'group/project/file')));
 });
 
 test('links lead nowhere: not to files of root, not to other accounts, not with the base itself', async (context) => {
