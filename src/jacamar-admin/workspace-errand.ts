@@ -50,9 +50,19 @@ const MOST_OUTPUT = 64 * 1024 * 1024;
 /** How long the account's process may leave its output open when it has ended, in milliseconds. */
 const SILENCE_MS = 2_000;
 
-/** Runs the account's own process to its end. */
+/** Runs the account's own process to its end. What goes wrong with one account is told and keeps no other waiting. */
 export async function keepHouse(errand: Errand): Promise<Account> {
-  const { household, wishes, stop } = errand;
+  const { account, base } = errand.household;
+  try {
+    const { directories, error } = await visit(errand);
+    return { user: account.name, base, directories, ...(error === '' ? {} : { error }) };
+  } catch (error) {
+    return { user: account.name, base, directories: [], error: (error as Error).message };
+  }
+}
+
+async function visit(errand: Errand): Promise<Heard> {
+  const { wishes, stop } = errand;
   const child = launch(errand);
   const onStop = () => child.signal('SIGTERM');
   stop.addEventListener('abort', onStop);
@@ -60,13 +70,7 @@ export async function keepHouse(errand: Errand): Promise<Account> {
   try {
     const [heard, complaint, status] = await Promise.all([listen(child, errand), collect(child), child.exited]);
     const ending = 'exitCode' in status && status.exitCode === 0 ? '' : describeExit(status);
-    const error = complaint || heard.error || ending;
-    return {
-      user: household.account.name,
-      base: household.base,
-      directories: heard.directories,
-      ...(error === '' ? {} : { error }),
-    };
+    return { directories: heard.directories, error: complaint || heard.error || ending };
   } finally {
     clearTimeout(timer);
     stop.removeEventListener('abort', onStop);
@@ -89,6 +93,9 @@ function launch({ household: { account, base }, wishes, jacamar, credentials }: 
     const plan = setuid.plan({ mechanism: setuid, jacamar, account, noNewPrivileges: true }, args);
     const pid = credentials.launch({ ...plan, cwd: '/', stdio: [nothing, out[1], err[1]], umask: 0o077 });
     return watch(pid, reader(out[0]), reader(err[0]), credentials);
+  } catch (error) {
+    for (const descriptor of [out[0], err[0]]) closeSync(descriptor);
+    throw error;
   } finally {
     for (const descriptor of [nothing, out[1], err[1]]) closeSync(descriptor);
   }

@@ -55,27 +55,27 @@ export function tellRoom(error: unknown, directory: string, lock: Quotas): unkno
   return new SystemFailure({ ...parts, message, publicMessage: message });
 }
 
-/** The directory itself may be what could not be made. */
 function numbersOf(directory: string, lock: Quotas): string {
-  if (!existsSync(directory) && directory !== '/') return numbersOf(dirname(directory), lock);
+  const all = roomOf(directory, lock);
+  const used = all.filter((room) => isBelow(room, 1));
+  return all.length === 0 ? ADVICE : describeRoom(directory, used.length > 0 ? used : all);
+}
+
+/** Every limit that holds in a directory, or where it would be. Limits that cannot be read count as none: they end no job. */
+function roomOf(directory: string, lock: Quotas): Room[] {
+  if (!existsSync(directory) && directory !== '/') return roomOf(dirname(directory), lock);
   try {
-    const all = roomOf(directory, lock);
-    const used = all.filter((room) => isBelow(room, 1));
-    return describeRoom(directory, used.length > 0 ? used : all);
+    return [...fileSystemRooms(directory), ...quotasOf(directory, lock)];
   } catch {
-    return ADVICE;
+    return [];
   }
 }
 
-/** Every limit that holds in a directory. Limits that cannot be read count as none: they end no job. */
-function roomOf(directory: string, lock: Quotas): Room[] {
+function fileSystemRooms(directory: string): Room[] {
   const { bavail, blocks, bsize, ffree, files } = statfsSync(directory);
-  const whole: Room[] = [
-    { of: 'the file system', unit: 'bytes', left: bavail * bsize, total: blocks * bsize },
-    // Where inodes are made as they are wanted there is no number of them.
-    ...(files === 0 ? [] : [{ of: 'the file system', unit: 'files', left: ffree, total: files } as const]),
-  ];
-  return [...whole, ...quotasOf(directory, lock)];
+  const bytes = { of: 'the file system', unit: 'bytes', left: bavail * bsize, total: blocks * bsize } as const;
+  // Where inodes are made as they are wanted there is no number of them.
+  return files === 0 ? [bytes] : [bytes, { of: 'the file system', unit: 'files', left: ffree, total: files }];
 }
 
 function quotasOf(directory: string, lock: Quotas): Room[] {
