@@ -4,28 +4,43 @@ import { constants } from 'node:os';
 import { printable } from './text.ts';
 
 /** Why there is no room: for everybody, or by this account's quota. */
-type NoRoom = 'ERR_NO_SPACE' | 'ERR_QUOTA';
+type RoomCode = 'ERR_NO_SPACE' | 'ERR_QUOTA';
 
 /** By number, since Node has no name for EDQUOT. */
-const CODES = new Map<number | undefined, NoRoom>([
+const CODES = new Map<number | undefined, RoomCode>([
   [-constants.errno.ENOSPC, 'ERR_NO_SPACE'],
   [-constants.errno.EDQUOT, 'ERR_QUOTA'],
 ]);
-const REASONS: Record<NoRoom, string> = {
+const REASONS: Record<RoomCode, string> = {
   ERR_NO_SPACE: 'no space, or no inode, is left on its file system',
   ERR_QUOTA: 'the disk quota is used up',
 };
 
+/** What a write met. */
+interface NoRoom {
+  readonly code: RoomCode;
+  /** For people; no whole sentence. */
+  readonly reason: string;
+  /** The same with the file, as far as that is known. */
+  readonly message: string;
+  readonly cause: unknown;
+}
+
 /**
- * What an error is made of that a write met, or one of its causes did: ENOSPC, EDQUOT.
+ * Looks for ENOSPC and EDQUOT in an error and in its causes.
  * @returns undefined when the error has another reason
  */
-export function noRoom(error: unknown): { code: NoRoom; message: string; cause: unknown } | undefined {
+export function noRoom(error: unknown): NoRoom | undefined {
   const met = meeting(error);
   if (met === undefined) return undefined;
   const code = CODES.get(met.errno) ?? 'ERR_NO_SPACE';
-  const what = met.path === undefined ? 'A file of this job' : printable(met.path);
-  return { code, message: `${what} cannot be written: ${REASONS[code]}.`, cause: error };
+  const reason = REASONS[code];
+  return { code, reason, message: `${fileOf(met)} cannot be written: ${reason}.`, cause: error };
+}
+
+/** A path by a descriptor says nothing to anybody. */
+function fileOf({ path }: NodeJS.ErrnoException): string {
+  return path === undefined || path.startsWith('/proc/self/fd/') ? 'A file of this job' : printable(path);
 }
 
 /** The error of the system call, with the path if Node gave one. */

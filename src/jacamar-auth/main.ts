@@ -75,7 +75,7 @@ async function attempt(call: StageCall, environment: Environment, stop: AbortSig
 function withoutRoom(caught: unknown): SystemFailure | undefined {
   const parts = noRoom(caught);
   const publicMessage = 'No space is left on this host for what its CI software has to remember of the job.';
-  return parts === undefined ? undefined : new SystemFailure({ ...parts, publicMessage });
+  return parts && new SystemFailure({ code: parts.code, message: parts.message, publicMessage, cause: parts.cause });
 }
 
 /** A stop from outside is no fault of the script, whatever the script made of it. */

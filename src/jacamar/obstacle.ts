@@ -2,6 +2,7 @@
 // place himself, the site's otherwise.
 
 import { JobError, SystemFailure } from '../contract/errors.ts';
+import { noRoom } from '../contract/no-room.ts';
 import { printable } from '../contract/text.ts';
 import type { Directory } from './directory.ts';
 
@@ -13,8 +14,6 @@ export interface Place {
 
 /** What people can do something about, in words. */
 const REASONS: Record<string, string> = {
-  ENOSPC: 'no space is left on its file system',
-  EDQUOT: 'your disk quota is used up',
   EACCES: 'you may not write to the directory above it',
   EPERM: 'you may not write to the directory above it',
   EROFS: 'its file system is read-only',
@@ -28,7 +27,7 @@ export function cannotMake(place: Place, path: string, cause: unknown): JobError
   const { code = '', message } = cause as NodeJS.ErrnoException;
   const advice =
     code === 'EACCES' ? advise(place, ' (an administrator can make it, or set auth.root_dir_creation)') : '';
-  const text = `The directory ${printable(path)} cannot be made: ${REASONS[code] ?? message}${advice}.`;
+  const text = `The directory ${printable(path)} cannot be made: ${noRoom(cause)?.reason ?? REASONS[code] ?? message}${advice}.`;
   return obstacle(place, {
     code: 'ERR_DIRECTORY',
     text,

@@ -28,14 +28,14 @@ export interface Removal {
   readonly isWhole: boolean;
 }
 
-/** Removes one entry of a directory that is held open. One that is not there is removed already. */
+/** Removes a directory in one that is held open. One that is not there is removed already. */
 export async function removeEntry(parent: Directory, name: EntryName, patience: Patience): Promise<Removal> {
   const remover = new Remover(patience);
   await remover.remove(parent, name);
   return remover.result;
 }
 
-/** The same for an entry some levels down; levels above it that became empty go with it. */
+/** The same for one some levels down; levels above it that became empty go with it. */
 export async function removeBelow(top: Directory, levels: readonly string[], patience: Patience): Promise<Removal> {
   const [level = '', ...rest] = levels;
   if (rest.length === 0) return await removeEntry(top, level, patience);

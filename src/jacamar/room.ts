@@ -3,7 +3,7 @@
 
 import { closeSync, constants, existsSync, openSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { SystemFailure } from '../contract/errors.ts';
+import { JacamarError, SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import type { Lock, QuotaUsage } from '../contract/lock.ts';
 import { noRoom } from '../contract/no-room.ts';
@@ -51,8 +51,9 @@ function missingRoom(directory: string, missing: readonly Room[], required: numb
 export function tellRoom(error: unknown, directory: string, lock: Quotas): unknown {
   const parts = noRoom(error);
   if (parts === undefined) return error;
-  const message = `${parts.message} ${numbersOf(directory, lock)}`;
-  return new SystemFailure({ ...parts, message, publicMessage: message });
+  const what = error instanceof JacamarError ? error.message : parts.message;
+  const message = `${what} ${numbersOf(directory, lock)}`;
+  return new SystemFailure({ code: parts.code, message, publicMessage: message, cause: error });
 }
 
 function numbersOf(directory: string, lock: Quotas): string {

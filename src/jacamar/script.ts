@@ -3,6 +3,7 @@
 import { closeSync, constants, fstatSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SystemFailure } from '../contract/errors.ts';
+import { noRoom } from '../contract/no-room.ts';
 import { writeFully } from '../contract/program.ts';
 
 /**
@@ -40,7 +41,7 @@ function writeWhole(path: string, script: Uint8Array): void {
 }
 
 function unplaced(path: string, cause: unknown): SystemFailure {
-  const { message } = cause as Error;
-  const text = `The job's script cannot be written to ${path}: ${message}. This is a fault of the host, not of the job.`;
+  const why = noRoom(cause)?.reason ?? (cause as Error).message;
+  const text = `The job's script cannot be written to ${path}: ${why}. This is a fault of the host, not of the job.`;
   return new SystemFailure({ code: 'ERR_SCRIPT_PLACE', message: text, publicMessage: text, cause });
 }
