@@ -2,6 +2,7 @@
 // What stands here is exported by the addon one for one, under the same names; a test compares the two.
 
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SystemFailure } from './errors.ts';
 
 /** Limits of getrlimit(2). */
@@ -69,4 +70,31 @@ export function loadLock(): Lock {
     throw new SystemFailure({ code: 'ERR_ADDON_LOAD', message: `cannot load the addon ${file}`, cause });
   }
   return module.exports as Lock;
+}
+
+/** How long somebody waits for a lock, in milliseconds, and what ends the waiting earlier. */
+interface Patience {
+  readonly limitMs: number;
+  readonly stop?: AbortSignal;
+}
+
+const LOOK_AGAIN_MS = 10;
+
+/**
+ * Waits until the lock of an open file is ours.
+ * @returns false when another open file held it for all of that time
+ * @throws the reason of `stop`, or the error of flock(2): some file systems have no locks
+ */
+export async function waitForLock(
+  lock: Pick<Lock, 'tryLock'>,
+  descriptor: number,
+  { limitMs, stop }: Patience,
+): Promise<boolean> {
+  const deadline = performance.now() + limitMs;
+  while (!lock.tryLock(descriptor)) {
+    stop?.throwIfAborted();
+    if (performance.now() > deadline) return false;
+    await delay(LOOK_AGAIN_MS);
+  }
+  return true;
 }

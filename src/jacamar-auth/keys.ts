@@ -7,7 +7,7 @@ import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { AuthorizationError, ConfigurationError, SystemFailure } from '../contract/errors.ts';
-import type { Lock } from '../contract/lock.ts';
+import { type Lock, waitForLock } from '../contract/lock.ts';
 import { printable } from '../contract/text.ts';
 import type { Answer, Server } from './server.ts';
 import { openLockFile, replaceFile, stateDirectory } from './state-directory.ts';
@@ -119,7 +119,9 @@ function isRecent(time: number, now: number, age: number): boolean {
 async function refresh(file: string, source: KeySource, kid: string): Promise<SigningKey | 'unknown'> {
   const descriptor = openLockFile(`${file}.lock`);
   try {
-    await waitForLock(descriptor, source);
+    if (!(await waitForLock(source.lock, descriptor, { limitMs: LOCK_WAIT_MS }))) {
+      throw failed(`another process has been fetching for ${LOCK_WAIT_MS / 1000} s`);
+    }
     const before = readCache(file, source);
     const meanwhile = answerFrom(before, kid, source);
     if (meanwhile !== undefined) return meanwhile;
@@ -129,14 +131,6 @@ async function refresh(file: string, source: KeySource, kid: string): Promise<Si
     return cache.keys.find((candidate) => candidate.kid === kid) ?? 'unknown';
   } finally {
     closeSync(descriptor);
-  }
-}
-
-async function waitForLock(descriptor: number, { lock }: KeySource): Promise<void> {
-  const deadline = performance.now() + LOCK_WAIT_MS;
-  while (!lock.tryLock(descriptor)) {
-    if (performance.now() > deadline) throw failed(`another process has been fetching for ${LOCK_WAIT_MS / 1000} s`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
