@@ -47,7 +47,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
       'src/jacamar-auth/record.ts',
       'src/jacamar-auth/runas.ts',
       'src/jacamar-auth/token.ts',
-      'src/jacamar/claim.ts',
+      'src/jacamar/claim/',
       'src/jacamar/job-scripts.ts',
     ],
   },

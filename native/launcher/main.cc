@@ -149,9 +149,9 @@ void check_path(const std::string& path, bool own_too) {
 
 /// Everything that our programs know to begin with a dash. Node reads some options from the arguments of a single
 /// executable application too (--env-file, --experimental-config-file, ...), before any code of ours runs.
-constexpr std::array<string_view, 14> options{
-    "--configuration", "-u",      "--unobfuscated", "-v",           "--version", "-h",       "--help",
-    "--no-auth",       "--piped", "--base",         "--older-than", "--budget",  "--remove", "--time-limit"};
+constexpr std::array<string_view, 16> options{
+    "--configuration", "-u",     "--unobfuscated", "-v",       "--version", "-h",           "--help", "--no-auth",
+    "--piped",         "--base", "--older-than",   "--budget", "--remove",  "--time-limit", "--dead", "--force"};
 
 /// jacamar-admin takes free text from a terminal, so there only Node's own are refused.
 [[nodiscard]] bool is_ours(string_view argument) {

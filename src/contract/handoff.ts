@@ -6,6 +6,7 @@
 import * as v from 'valibot';
 import type { Configuration } from './config.ts';
 import { DRIVER_STAGES } from './custom-executor.ts';
+import { LIMITED_DIR_VARIABLE } from './environment.ts';
 import type { Job } from './job.ts';
 
 /** Changes whenever the two programs would misunderstand each other. */
@@ -53,6 +54,9 @@ const handoffSchema = v.strictObject({
     staticMinDays: count,
     groupPermissions: v.boolean(),
     sharedParents: v.boolean(),
+    maxBuildDir: count,
+    uncapBuildDirCleanup: v.boolean(),
+    fileLockDebug: v.boolean(),
     killTimeoutMs: count,
     keepProcesses: v.boolean(),
     setStackSize: v.boolean(),
@@ -83,17 +87,23 @@ export function repositoryAccess(job: Job, unrestrictedCmdLine: boolean): Pick<H
 }
 
 /** What jacamar gets of the configuration: `[general]` as far as it concerns a stage, nothing of `[auth]`. */
-export function settingsOf({ general }: Pick<Configuration, 'general'>): Handoff['settings'] {
+export function settingsOf(
+  { general }: Pick<Configuration, 'general'>,
+  variables: Handoff['variables'],
+): Handoff['settings'] {
   return {
     executor: general.executor,
     ...(general.shellPath === undefined ? {} : { shellPath: general.shellPath }),
     userBashEnv: [...general.userBashEnv],
     retainLogs: general.retainLogs,
-    limitBuildDir: general.limitBuildDir,
+    limitBuildDir: limitsBuildDir(general, variables),
     staticBuildsDir: general.staticBuildsDir,
     staticMinDays: general.staticMinDays,
     groupPermissions: general.groupPermissions,
     sharedParents: general.sharedParents,
+    maxBuildDir: general.maxBuildDir,
+    uncapBuildDirCleanup: general.uncapBuildDirCleanup,
+    fileLockDebug: general.fileLockDebug,
     killTimeoutMs: general.killTimeoutMs,
     keepProcesses: general.keepProcesses,
     setStackSize: general.setStackSize,
@@ -101,6 +111,14 @@ export function settingsOf({ general }: Pick<Configuration, 'general'>): Handoff
     freeSpaceRequired: general.freeSpaceRequired,
     ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
   };
+}
+
+/** Whether a job shares its numbered build directories with the jobs of all runners; a site may let its users choose. */
+function limitsBuildDir(
+  { limitBuildDir, userEnabledLimit }: Pick<Configuration['general'], 'limitBuildDir' | 'userEnabledLimit'>,
+  variables: Handoff['variables'],
+): boolean {
+  return limitBuildDir && (!userEnabledLimit || ['1', 'true'].includes(variables[LIMITED_DIR_VARIABLE] ?? ''));
 }
 
 /** One line of JSON, then the script's bytes (empty for stages without script). */
@@ -158,12 +176,19 @@ export function decodeGreeting(line: string): Greeting | undefined {
   return parsed(greetingSchema, line);
 }
 
+const errorCode = v.pipe(v.string(), v.regex(/^ERR_[A-Z0-9_]{1,60}$/));
+
 const reportSchema = v.variant('outcome', [
-  v.strictObject({ outcome: v.literal('succeeded'), slot: v.optional(count) }),
+  v.strictObject({
+    outcome: v.literal('succeeded'),
+    slot: v.optional(count),
+    /** Why no lock ordered the claims on build directories. */
+    lockTrouble: v.optional(v.strictObject({ code: errorCode, message: v.string() })),
+  }),
   v.strictObject({
     outcome: v.literal('failed'),
     fault: v.picklist(['user', 'site']),
-    code: v.pipe(v.string(), v.regex(/^ERR_[A-Z0-9_]{1,60}$/)),
+    code: errorCode,
     message: v.string(),
     publicMessage: v.string(),
     /** The script's own exit code, when a script failed. */

@@ -12,6 +12,15 @@ export function identityOf(pid: number): ProcessIdentity {
   return { pid, startTime: readStat(pid)?.startTime ?? '' };
 }
 
+/**
+ * The process on whose behalf we were called: the runner. It starts each call as the leader of a process group of its
+ * own, so whatever else of that group stands between us and it, such as a wrapper script, lives no longer than the call.
+ */
+export function callingRunner(): ProcessIdentity {
+  const leader = readStat(groupOf(process.pid))?.parent ?? 0;
+  return identityOf(leader > 0 ? leader : process.ppid);
+}
+
 /** False only when the process has surely ended: a hidden one may still be there. */
 export function mayBeAlive({ pid, startTime }: ProcessIdentity): boolean {
   try {
@@ -29,12 +38,24 @@ export function groupOf(pid: number): number {
   return readStat(pid)?.group ?? pid;
 }
 
+interface Stat {
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+  readonly startTime: string;
+}
+
 /** proc_pid_stat(5); the name in the second field may hold blanks and parentheses, so count after its end. */
-function readStat(pid: number): { state: string; group: number; startTime: string } | undefined {
+function readStat(pid: number): Stat | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return { state: fields[0] ?? '', group: Number(fields[2]), startTime: fields[19] ?? '' };
+    return {
+      state: fields[0] ?? '',
+      parent: Number(fields[1]),
+      group: Number(fields[2]),
+      startTime: fields[19] ?? '',
+    };
   } catch {
     return undefined;
   }

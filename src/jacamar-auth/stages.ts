@@ -18,7 +18,7 @@ import { SystemFailure } from '../contract/errors.ts';
 import { encodeHandoff, type HandoffContent, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { readRunnerNumbers } from '../contract/job.ts';
 import { noRoom } from '../contract/no-room.ts';
-import { identityOf, mayBeAlive, type ProcessIdentity } from '../contract/process-identity.ts';
+import { callingRunner, identityOf, mayBeAlive, type ProcessIdentity } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
@@ -85,7 +85,8 @@ async function config(step: Step): Promise<void> {
   });
   site.log.info(`local account (${account.name}) authorized for CI job execution`);
   makeAsRoot(site, record, account);
-  const { slot } = await launch(step, { account, record, output: 2 });
+  const { slot, lockTrouble } = await launch(step, { account, record, output: 2 });
+  if (lockTrouble !== undefined) site.log.warn(printable(lockTrouble.message), { code: lockTrouble.code });
   if (slot === undefined)
     throw new SystemFailure({ code: 'ERR_NO_SLOT', message: 'jacamar reported no build directory' });
   records.slot = slot;
@@ -315,6 +316,7 @@ function handoffOf(
   const { general, auth } = site.configuration;
   const { name, home, shell } = account;
   const { slot } = records;
+  const variables = jacamarVariables(site.environment, auth.maxEnvChars);
   return {
     stage: call.stage,
     ...(call.runStage === undefined ? {} : { runStage: call.runStage }),
@@ -327,12 +329,12 @@ function handoffOf(
       timeoutSeconds: job.timeoutSeconds,
     },
     account: { name, home, shell },
-    runnerProcess: identityOf(process.ppid),
+    runnerProcess: callingRunner(),
     base: baseOf(site, record),
     ...(record.customBuildsDir === undefined ? {} : { customBuildsDir: record.customBuildsDir }),
     ...(slot === undefined ? {} : { slot }),
-    settings: settingsOf(site.configuration),
-    variables: jacamarVariables(site.environment, auth.maxEnvChars),
+    settings: settingsOf(site.configuration, variables),
+    variables,
     ...repositoryAccess(job, general.unrestrictedCmdLine),
   };
 }

@@ -1,6 +1,7 @@
 // The build directories that an account has, with size and last use. Found by their names below the base, measured by
 // descriptors. What a user chose with CUSTOM_CI_BUILDS_DIR lies elsewhere and is not looked for.
 
+import { randomUUID } from 'node:crypto';
 import { existsSync, lstatSync, opendirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
@@ -30,7 +31,7 @@ export interface Measure {
 const SLOT = /^[0-9]{3,6}$/;
 const JOB = /^[0-9]+$/;
 /** Moved aside by a removal that did not come to its end. */
-const ASIDE = /^\.(?:removing|surplus)-/;
+export const ASIDE = /^\.(?:removing|surplus)-/;
 
 /**
  * Opens the account's base, which may be a link; undefined when it has none.
@@ -78,6 +79,11 @@ function numbered(above: readonly string[], names: readonly string[], claims: re
     ...slots.map((name) => ({ levels: [...above, name], claim: { levels: claims, slot: Number(name) } })),
     ...aside.map((name) => ({ levels: [...above, name] })),
   ];
+}
+
+/** What a directory is called from the moment on when its removal begins. */
+export function asideName(name: string): string {
+  return `.removing-${name}-${randomUUID()}`;
 }
 
 /** True for what nobody needs any more: its removal was begun. */

@@ -18,8 +18,8 @@ import { USER_VARIABLES } from '../contract/environment.ts';
 import { ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
 import { decodeHandoff, encodeHandoff, type Handoff, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { parseJobResponse, readRunnerNumbers } from '../contract/job.ts';
-import { identityOf } from '../contract/process-identity.ts';
-import { type Environment, writeFully } from '../contract/program.ts';
+import { callingRunner } from '../contract/process-identity.ts';
+import { type Environment, tell, writeFully } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import type { StageResult } from './stages.ts';
 
@@ -31,6 +31,7 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
   const slot = environment[JOB_ENVIRONMENT.slot];
   const isChoosable = configuration.general.customBuildDir;
   const buildsDir = isChoosable ? customBuildsDir(environment, job, ownAccount()) : undefined;
+  const variables = variablesOf(environment);
   const content = {
     stage: call.stage,
     ...(call.runStage === undefined ? {} : { runStage: checkedRunStage(call.runStage) }),
@@ -43,19 +44,24 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
       timeoutSeconds: job.timeoutSeconds,
     },
     account: ownAccount(),
-    runnerProcess: identityOf(process.ppid),
+    runnerProcess: callingRunner(),
     base: baseDirectory(configuration.general.dataDir, ownAccount()),
     ...(buildsDir === undefined ? {} : { customBuildsDir: buildsDir }),
     ...(slot !== undefined && /^[0-9]{1,6}$/.test(slot) ? { slot: Number(slot) } : {}),
-    settings: settingsOf(configuration),
-    variables: variablesOf(environment),
+    settings: settingsOf(configuration, variables),
+    variables,
     ...repositoryAccess(job, configuration.general.unrestrictedCmdLine),
   };
   return decodeHandoff(encodeHandoff(content, call.scriptPath === undefined ? undefined : readFile(call.scriptPath)));
 }
 
 /** Prints the JSON of the config stage. */
-export function announceConfig(call: StageCall, environment: Environment, { slot = 0 }: StageResult): void {
+export function announceConfig(
+  call: StageCall,
+  environment: Environment,
+  { slot = 0, lockTrouble }: StageResult,
+): void {
+  if (lockTrouble !== undefined) tell(lockTrouble.message);
   const output = describeConfig({
     layout: handoffByHand(call, environment).handoff,
     slot,
@@ -70,6 +76,11 @@ export function announceConfig(call: StageCall, environment: Environment, { slot
 function variablesOf(environment: Environment): Record<string, string> {
   const entries = USER_VARIABLES.map((name) => [name, environment[`${CI_VARIABLE_PREFIX}${name}`]]);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
+/** Where the files of an account are unless its site says otherwise. */
+export function usualBase(): string {
+  return baseDirectory('$HOME', ownAccount());
 }
 
 function ownAccount(): Handoff['account'] {

@@ -2,14 +2,13 @@
 // until the rest fits a budget. Runs as the account: by hand, or started by jacamar-admin, which is root and must not
 // walk through directories in which somebody else can rename and link.
 
-import { randomUUID } from 'node:crypto';
 import { lstatSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Lock } from '../contract/lock.ts';
 import { makeDirectories } from '../contract/make-directories.ts';
 import { writeFully } from '../contract/program.ts';
 import { encodeLine, type WorkspaceLine } from '../contract/workspace-lines.ts';
 import {
+  asideName,
   type BuildDirectory,
   findBuildDirectories,
   isAside,
@@ -41,10 +40,10 @@ interface Found {
 }
 
 /** Prints a line for each build directory, and removes what is wanted away. */
-export async function keepHouse(wishes: Wishes, lock: Lock, patience: Patience): Promise<void> {
+export async function keepHouse(wishes: Wishes, patience: Patience): Promise<void> {
   using base = openBase(wishes.base);
   const patient = { ...patience, onProgress: (entries: number) => print({ line: 'progress', entries }) };
-  if (base !== undefined) await keepIn({ base, lock, patience: patient }, wishes);
+  if (base !== undefined) await keepIn({ base, patience: patient }, wishes);
   print({ line: 'end', isOutOfTime: isOver(patience) });
 }
 
@@ -55,7 +54,6 @@ function isOver({ deadline, stop }: Patience): boolean {
 /** What everything here works with. */
 interface House {
   readonly base: Directory;
-  readonly lock: Lock;
   readonly patience: Patience;
 }
 
@@ -124,11 +122,11 @@ function describe(base: Directory, { directory, isBusy, measure: { bytes, entrie
   };
 }
 
-async function remove({ base, lock, patience }: House, { directory }: Found, line: Line): Promise<Line> {
+async function remove({ base, patience }: House, { directory }: Found, line: Line): Promise<Line> {
   if (isOver(patience)) return { ...line, notes: [...line.notes, 'the time was over before its removal'] };
   const above = directory.levels.slice(0, -1);
   try {
-    const name = await detach({ base, lock, patience }, directory, above);
+    const name = detach({ base, patience }, directory, above);
     if (name === undefined) return { ...line, state: 'busy' };
     const removal = await removeBelow(base, [...above, name], patience);
     const { note } = directory;
@@ -145,15 +143,14 @@ async function remove({ base, lock, patience }: House, { directory }: Found, lin
  * Moves a numbered directory aside, in one step and while no job can claim it: no job ever works in half a directory.
  * @returns its name from now on; undefined when a job has it
  */
-async function detach({ base, lock, patience }: House, { levels, claim }: BuildDirectory, above: readonly string[]) {
+function detach({ base }: House, { levels, claim }: BuildDirectory, above: readonly string[]) {
   const name = levels.at(-1) ?? '';
   if (claim === undefined) return name;
-  const aside = `.removing-${name}-${randomUUID()}`;
+  const aside = asideName(name);
   const directory = join(base.path, ...claim.levels);
   makeDirectories(directory, 0o700);
-  const stop = patience.stop ?? new AbortController().signal;
   const moveAside = () => within(base, above, (parent) => renameSync(parent.at(name), parent.at(aside)));
-  return (await whileUnclaimed({ directory, lock, stop }, claim.slot, moveAside)) ? aside : undefined;
+  return whileUnclaimed(directory, claim.slot, moveAside) ? aside : undefined;
 }
 
 function print(line: WorkspaceLine): void {

@@ -7,7 +7,8 @@ import * as v from 'valibot';
 import { scriptsDirectory, slotName } from '../contract/directories.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { tell } from '../contract/program.ts';
-import { claimFor, claimSchema, isLive, isOf } from './claim.ts';
+import { claimSchema } from './claim/store.ts';
+import { claimFor, isLive, isOf } from './claim.ts';
 import type { Directory } from './directory.ts';
 import { describeRemains, NOTHING_LEFT, type Patience, type Removal, removeBelow } from './removal.ts';
 import { removeRepositoryAccess } from './repository-access.ts';
@@ -53,7 +54,7 @@ export async function removeDeadScripts(handoff: Handoff, patience: Patience): P
   const removals: Removal[] = [];
   for (const name of notes.names().map(String).filter(isNote)) {
     const note = read(notes, name);
-    if (note === undefined || isOf(note.owner, handoff) || !isDead(note)) continue;
+    if (note === undefined || isOf(note.owner, handoff.job) || !isDead(note)) continue;
     const removal = await removeNoted(handoff, note, patience);
     if (removal.isWhole) rmSync(notes.at(name), { force: true });
     removals.push(removal);

@@ -17,6 +17,7 @@ import {
 import { endOfParent } from '../contract/runner-life.ts';
 import { announceConfig, handoffByHand } from './by-hand.ts';
 import { type Channel, openChannel, openPipedChannel } from './channel.ts';
+import { addLock } from './claim/command.ts';
 import { keepHouse, type Wishes } from './housekeeping.ts';
 import { signalGroups } from './signal.ts';
 import { runStage, type StageResult } from './stages.ts';
@@ -39,6 +40,7 @@ runProgram(async (argv, environment, stop) => {
       const complaint = signalGroups(signal, processes.map(Number));
       if (complaint !== undefined) program.error(complaint);
     });
+  addLock(program);
   let wishes: HousekeepingCall | undefined;
   addWorkspace(program, (asked) => {
     wishes = asked;
@@ -82,7 +84,7 @@ function addWorkspace(program: ReturnType<typeof createProgram>, act: (call: Hou
 
 async function serveHousekeeping({ timeLimitMs, ...wishes }: HousekeepingCall, stop: AbortSignal): Promise<number> {
   try {
-    await keepHouse(wishes, loadLock(), { deadline: performance.now() + timeLimitMs, stop });
+    await keepHouse(wishes, { deadline: performance.now() + timeLimitMs, stop });
     return 0;
   } catch (error) {
     tell(textOf(error));

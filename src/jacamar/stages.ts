@@ -5,7 +5,7 @@ import { SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { loadLock } from '../contract/lock.ts';
 import { writeFully } from '../contract/program.ts';
-import { claimSlot, releaseSlot } from './claim.ts';
+import { type Claimed, claimSlot, releaseClaims } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
 import { openScripts, removeDeadScripts, removeScripts } from './job-scripts.ts';
 import { openRepositoryAccess } from './repository-access.ts';
@@ -13,16 +13,14 @@ import { checkRoom, tellRoom } from './room.ts';
 import { placeScript } from './script.ts';
 import { leaveStaticDirectory, removeOldStaticDirectories, takeStaticDirectory } from './static-directory.ts';
 import { endStragglers } from './stragglers.ts';
+import { removeSurplus } from './surplus.ts';
 import { makeBuildsDirectory, openWorkspace } from './workspace.ts';
 
 /** How long a stage may be busy removing things, in milliseconds: the runner waits, and shows nobody why. */
 const REMOVAL_LIMIT_MS = { prepare: 10_000, cleanup: 60_000 } as const;
 
-/** What a stage has to say besides that it went well. */
-export interface StageResult {
-  /** The number of the build directory; from config only. */
-  readonly slot?: number;
-}
+/** What a stage has to say besides that it went well: the config stage the build directory's number. */
+export type StageResult = Partial<Claimed>;
 
 /** Runs one stage. `stop` is aborted when it shall end early, with all that it started. */
 export async function runStage(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
@@ -37,16 +35,16 @@ const STAGES: Record<Handoff['stage'], typeof runStage> = { config, prepare, run
 
 async function config(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   openWorkspace(handoff);
-  const slot = await chooseSlot(handoff, stop);
-  makeBuildsDirectory(handoff, slot);
-  return { slot };
+  const claimed = await chooseSlot(handoff, stop);
+  makeBuildsDirectory(handoff, claimed.slot);
+  return claimed;
 }
 
 /** A static directory has no number; the runner's own still stands in the names of others. */
-async function chooseSlot(handoff: Handoff, stop: AbortSignal): Promise<number> {
+async function chooseSlot(handoff: Handoff, stop: AbortSignal): Promise<Claimed> {
   if (!handoff.settings.staticBuildsDir) return await claimSlot(handoff, loadLock(), stop);
   takeStaticDirectory(handoff);
-  return handoff.job.concurrent;
+  return { slot: handoff.job.concurrent };
 }
 
 async function prepare(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
@@ -83,15 +81,15 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
 async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   const { slot, settings } = handoff;
   if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock());
-  if (slot === undefined) return {};
   const patience = { deadline: performance.now() + REMOVAL_LIMIT_MS.cleanup, stop };
   try {
-    await removeScripts(handoff, slot, patience);
+    if (slot !== undefined) await removeScripts(handoff, slot, patience);
   } finally {
-    if (settings.staticBuildsDir) leaveStaticDirectory(handoff);
-    else await releaseSlot(handoff, slot, loadLock(), stop);
+    if (slot !== undefined && settings.staticBuildsDir) leaveStaticDirectory(handoff);
+    releaseClaims(handoff);
   }
   if (settings.staticBuildsDir) await removeOldStaticDirectories(handoff, patience);
+  else await removeSurplus(handoff, patience);
   return {};
 }
 

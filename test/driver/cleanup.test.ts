@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
+import { claimsOf } from '../support/claims.ts';
 import { filesBelow } from '../support/files.ts';
 import type { JobWishes } from '../support/job-wishes.ts';
 import { mountSmall } from '../support/small-file-system.ts';
@@ -19,7 +20,7 @@ const now = () => Math.floor(Date.now() / 1000);
 
 const scripts = async () => (await filesBelow(join(base, 'scripts'))).map(({ path }) => path);
 const notes = async () => (await filesBelow(join(base, 'jobs'))).map(({ path }) => path);
-const claims = async () => (await filesBelow(join(base, 'claims'))).filter(({ path }) => path.endsWith('.json'));
+const claims = () => claimsOf(account);
 
 test('cleanup without config does nothing, and well', async () => {
   const job = await world.stages();
@@ -203,7 +204,7 @@ describe('the next job of an account', () => {
     await job.run('true');
     for (const path of await notes()) {
       const note = JSON.parse(readFileSync(path, 'utf8'));
-      note.owner.runner = { pid: 1, startTime: '1' };
+      note.owner.owner.process = { pid: 1, startTime: '1' };
       writeFileSync(path, JSON.stringify(note));
     }
     return job;

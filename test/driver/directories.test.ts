@@ -1,22 +1,9 @@
-// Where a job's files go, who may own what is there already, and which job gets which build directory.
+// Where a job's files go, and who may own what is there already.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import {
-  chmod,
-  chown,
-  lchown,
-  lstat,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, chown, lchown, lstat, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -380,74 +367,4 @@ test('a symbolic link below the base is not followed', async () => {
   const { record } = await configured();
   assert.notEqual(record.outcome.kind, 'success');
   await rm(base, { recursive: true });
-});
-
-test('two jobs at once get 000 and 001, and the next one the lowest that is free', async () => {
-  const first = await configured();
-  const second = await configured();
-  assert.deepEqual([first.buildsDir, second.buildsDir], [join(base, 'builds/000'), join(base, 'builds/001')]);
-  await first.job.cleanup();
-  const third = await configured();
-  assert.equal(third.buildsDir, join(base, 'builds/000'));
-  await Promise.all([second, third].map(({ job }) => job.cleanup()));
-});
-
-test('jobs that start at the same moment never share a directory', async () => {
-  const jobs = await Promise.all(Array.from({ length: 4 }, () => configured()));
-  const directories = jobs.map(({ buildsDir }) => buildsDir).toSorted();
-  assert.deepEqual(
-    directories,
-    [0, 1, 2, 3].map((number) => join(base, `builds/00${number}`)),
-  );
-  for (const { job } of jobs) await job.cleanup();
-});
-
-const hosts: Record<string, { limit: boolean; tokens: [string, string]; expected: [string, string] }> = {
-  'with one token and the same numbers': {
-    limit: false,
-    tokens: ['glrt-t1_OneToken00001', 'glrt-t1_OneToken00001'],
-    expected: ['builds/OneToken0/000', 'builds/OneToken0/001'],
-  },
-  'with two tokens and the same numbers': {
-    limit: false,
-    tokens: ['glrt-t1_FirstOne00001', 'glrt-t1_SecondOne0001'],
-    expected: ['builds/FirstOne0/000', 'builds/SecondOne/000'],
-  },
-  'with two tokens and limit_build_dir': {
-    limit: true,
-    tokens: ['glrt-t1_FirstOne00001', 'glrt-t1_SecondOne0001'],
-    expected: ['builds/000', 'builds/001'],
-  },
-};
-for (const [title, { limit, tokens, expected }] of Object.entries(hosts)) {
-  test(`two runners ${title} never share a directory`, async () => {
-    const options = { general: { limit_build_dir: limit } };
-    const jobs = [];
-    for (const runnerToken of tokens) jobs.push(await configured({ options, settings: { runnerToken } }));
-    assert.deepEqual(
-      jobs.map(({ buildsDir }) => buildsDir),
-      expected.map((path) => join(base, path)),
-    );
-    for (const { job } of jobs) await job.cleanup();
-  });
-}
-
-test('the directory of a job whose runner is gone is free again', async () => {
-  const lost = await configured();
-  const file = join(base, 'claims/shared/000.json');
-  const claim = JSON.parse(await readFile(file, 'utf8'));
-  await writeFile(file, JSON.stringify({ ...claim, runner: { pid: 4_194_303, startTime: '1' } }));
-  const next = await configured();
-  assert.equal(next.buildsDir, lost.buildsDir);
-  const cleaned = await lost.job.cleanup();
-  assert.equal(cleaned.outcome.kind, 'success', 'the late cleanup of the lost job');
-  assert.equal(JSON.parse(await readFile(file, 'utf8')).jobId, next.job.facts.id, "leaves the next one's claim alone");
-  await next.job.cleanup();
-});
-
-test('config that is repeated for a job keeps its directory', async () => {
-  const first = await configured();
-  const again = await first.job.config();
-  assert.equal(JSON.parse(again.stdout).builds_dir, first.buildsDir);
-  await first.job.cleanup();
 });

@@ -3,10 +3,10 @@
 // no stuck lock, no file that others can read, and the next job runs. Used by a driver test and by script/kill-rounds.
 
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { processesOf, type TestAccount } from './accounts.ts';
+import { claimsOf } from './claims.ts';
 import { eventually } from './eventually.ts';
 import { filesBelow } from './files.ts';
 import { allProcesses, signal, treeOf } from './processes.ts';
@@ -140,12 +140,7 @@ async function checkFiles(world: World, account: TestAccount, text: string): Pro
     [],
     text,
   );
-  const claims = await readdir(join(account.home, '.jacamar-ci/claims/shared')).catch(() => []);
-  assert.deepEqual(
-    claims.filter((name) => name.endsWith('.json')),
-    [],
-    `${text}: a claim is left`,
-  );
+  assert.deepEqual(await claimsOf(account), [], `${text}: a claim is left`);
 }
 
 /** Mulberry32: small, and the same everywhere. */

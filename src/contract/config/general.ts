@@ -124,29 +124,31 @@ export const general = table({
     limitBuildDir: key('limit_build_dir', value.flag, {
       default: false,
       status: 'works',
-      description: 'Lets jobs claim numbered builds directories by lock, so that several runners share few of them.',
+      description:
+        'Lets jobs of all runners and hosts share numbered builds directories: each claims the lowest that is free, so there are as many as jobs run at a time. `jacamar lock` shows the claims.',
       history: 'Called `ff_limit_build_dir` while in development (upstream merge request 458).',
     }),
     maxBuildDir: key('max_build_dir', value.integer({ min: 0 }), {
       default: 0,
-      status: { later: 'removal of builds directories' },
-      description: 'Builds directories that may stay behind, with `limit_build_dir`; 0 sets no limit.',
+      status: 'works',
+      description:
+        'Builds directories that may stay behind, with `limit_build_dir`; 0 sets no limit. A job that was cleaned up removes one that is too many and not in use, the highest number first.',
     }),
     uncapBuildDirCleanup: key('uncap_build_dir_cleanup', value.flag, {
       default: false,
-      status: { later: 'removal of builds directories' },
-      description: 'Lets one job remove more than one surplus builds directory.',
+      status: 'works',
+      description: 'Lets one job remove all surplus builds directories instead of one; its cleanup may take long.',
     }),
     fileLockDebug: key('file_lock_debug', value.flag, {
       default: false,
-      status: { later: 'a log of locks' },
+      status: 'works',
       description:
-        'Writes what happens to the locks of builds directories into a file of the user, which is never removed.',
+        'Writes what happens to the claims on builds directories into `lock.log` below the data directory of the account; it is never removed.',
     }),
     userEnabledLimit: key('user_enabled_limit', value.flag, {
       default: false,
-      status: { later: 'a choice by the user' },
-      description: 'Restricts `limit_build_dir` to jobs that set `JACAMAR_LIMITED_DIR` to 1.',
+      status: 'works',
+      description: 'Restricts `limit_build_dir` to jobs that set the CI variable `JACAMAR_LIMITED_DIR` to `1`.',
     }),
     keepProcesses: key('keep_processes', value.flag, {
       default: false,

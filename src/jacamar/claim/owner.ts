@@ -1,0 +1,75 @@
+// Whose claim it is, and whether that job can still be at work. The job ends with its runner, so a claim names the
+// runner's process: by pid and start time, which mean something in one pid namespace of one kernel alone.
+
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import * as v from 'valibot';
+import { mayBeAlive, type ProcessIdentity } from '../../contract/process-identity.ts';
+
+export const ownerSchema = v.object({
+  host: v.string(),
+  /** machine-id(5); two hosts may bear one name, such as localhost. Empty: unknown. */
+  machine: v.string(),
+  /** Of the running kernel: random(4). */
+  bootId: v.string(),
+  pidNamespace: v.string(),
+  process: v.object({ pid: v.number(), startTime: v.string() }),
+});
+export type Owner = v.InferOutput<typeof ownerSchema>;
+
+/** An owner on this host. */
+export function localOwner(process: ProcessIdentity): Owner {
+  return {
+    host: hostname(),
+    machine: read('/etc/machine-id'),
+    bootId: read('/proc/sys/kernel/random/boot_id'),
+    pidNamespace: readlinkSync('/proc/self/ns/pid'),
+    process,
+  };
+}
+
+/** Whether a job may still be at work, and how we know. */
+export interface Verdict {
+  readonly isAlive: boolean;
+  readonly why: string;
+}
+
+/**
+ * Looks for the owner's process where it can be seen; elsewhere only the time can tell.
+ * @param until milliseconds since 1970: by then the job has timed out and been cleaned up
+ */
+export function judge(owner: Owner, until: number, here: Owner, now = Date.now()): Verdict {
+  const { pid } = owner.process;
+  if (now > until) return dead(`its job timed out before ${time(until)}`);
+  if (owner.bootId === here.bootId && owner.pidNamespace === here.pidNamespace) {
+    return mayBeAlive(owner.process)
+      ? alive(`its runner, process ${pid} here, lives`)
+      : dead(`its runner, process ${pid} here, has ended`);
+  }
+  if (isSameMachine(owner, here) && owner.bootId !== here.bootId) return dead('this host was started anew since');
+  return alive(`its runner is on ${owner.host}, where it cannot be seen; it is over by ${time(until)}`);
+}
+
+function isSameMachine(one: Owner, other: Owner): boolean {
+  return one.host === other.host && one.machine === other.machine && one.machine !== '';
+}
+
+function alive(why: string): Verdict {
+  return { isAlive: true, why };
+}
+
+function dead(why: string): Verdict {
+  return { isAlive: false, why };
+}
+
+function time(milliseconds: number): string {
+  return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1').trim();
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,75 @@
+// general.max_build_dir: removes numbered build directories beyond that number when a job has been cleaned up. Those
+// with the highest numbers go first, since new jobs take the lowest. Each is moved aside while nobody can claim it, and
+// removed then, so that no job ever works in half a directory, whenever this is killed.
+
+import { renameSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { buildDirectory, claimsDirectory, dataPermissions, slotName } from '../contract/directories.ts';
+import type { Handoff } from '../contract/handoff.ts';
+import { tell } from '../contract/program.ts';
+import { ASIDE, asideName } from './build-directories.ts';
+import { journalIn } from './claim/journal.ts';
+import { whileUnclaimed } from './claim.ts';
+import type { Directory } from './directory.ts';
+import { describeRemains, type Patience, removeEntry } from './removal.ts';
+import { makePrivate, openBelow } from './workspace.ts';
+
+/** Removes one directory, or all that are too many with `uncap_build_dir_cleanup`, as far as patience goes. */
+export async function removeSurplus(handoff: Handoff, patience: Patience): Promise<void> {
+  const { limitBuildDir, maxBuildDir, uncapBuildDirCleanup } = handoff.settings;
+  if (!limitBuildDir || maxBuildDir === 0) return;
+  using builds = openBelow(handoff, dirname(buildDirectory(handoff, 0)), dataPermissions(handoff.settings));
+  const most = uncapBuildDirCleanup ? Number.POSITIVE_INFINITY : 1;
+  for (let removed = 0; removed < most; removed++) {
+    const name = leftAside(builds) ?? moveAside(builds, handoff);
+    if (name === undefined) return;
+    const removal = await removeEntry(builds, name, patience);
+    if (removal.isWhole) continue;
+    return tell(`A surplus build directory could not be removed whole:\n  ${describeRemains(removal).join('\n  ')}`);
+  }
+}
+
+/** By a cleanup that was killed over it, or had no time left. */
+function leftAside(builds: Directory): string | undefined {
+  return builds
+    .names()
+    .map(String)
+    .find((name) => ASIDE.test(name));
+}
+
+function moveAside(builds: Directory, handoff: Handoff): string | undefined {
+  const { maxBuildDir, fileLockDebug } = handoff.settings;
+  const slots = slotsIn(builds);
+  if (slots.length <= maxBuildDir) return undefined;
+  const claims = makePrivate(handoff, claimsDirectory(handoff));
+  for (const slot of slots) {
+    const name = slotName(slot);
+    const aside = asideName(name);
+    if (!moveUnclaimed(builds, claims, slot, aside)) continue;
+    journalIn(handoff.base, fileLockDebug)(`removes ${builds.path}/${name}, which is too many`);
+    tell(`Removing the build directory ${name}: at most ${maxBuildDir} are kept.`);
+    return aside;
+  }
+  return undefined;
+}
+
+/** False when a job has it, or another cleanup was quicker. */
+function moveUnclaimed(builds: Directory, claims: string, slot: number, aside: string): boolean {
+  const name = slotName(slot);
+  try {
+    return whileUnclaimed(claims, slot, () => renameSync(builds.at(name), builds.at(aside)));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') tell(`${builds.path}/${name} cannot be removed: ${message}`);
+    return false;
+  }
+}
+
+/** The highest first. */
+function slotsIn(builds: Directory): number[] {
+  const names = builds
+    .names()
+    .map(String)
+    .filter((name) => /^[0-9]{3,9}$/.test(name));
+  return names.map(Number).toSorted((one, other) => other - one);
+}
