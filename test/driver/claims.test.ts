@@ -189,7 +189,7 @@ describe('two hosts with one home', async () => {
     assert.ok(claim);
     const { timeout } = lost.job.response.runner_info;
     assert.ok(claim.content.until > Date.now() + timeout * 1000, 'not before its job can have timed out');
-    await changeClaim(claim, { until: Date.now() - 1 });
+    await changeClaim(claim, { until: Date.now() - 1, untilUptime: 0 });
     assert.equal((await configured()).directory, lost.directory);
   });
 
@@ -429,7 +429,7 @@ describe('jacamar lock', () => {
     const over = [await configured(), await configured()].map(({ job }) => job.facts.id);
     const living = await configured();
     for (const claim of await claimsOf(account)) {
-      if (over.includes(claim.content.jobId)) await changeClaim(claim, { until: 0 });
+      if (over.includes(claim.content.jobId)) await changeClaim(claim, { until: 0, untilUptime: 0 });
     }
     assert.match(lockCommand().stdout, /^builds\/000 +dead /m);
     const { status, stdout } = lockCommand('release', '--dead');

@@ -3,13 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseConfigOutput } from '../../src/jacamar-admin/config-output.ts';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
 import { eventually } from '../support/eventually.ts';
+import { driverBelowShell } from '../support/hosts.ts';
 import { signal as send, treeOf } from '../support/processes.ts';
 import type { LiveCall } from '../support/staged-job.ts';
 import { openWorld } from '../support/world.ts';
@@ -123,20 +124,32 @@ test('a jacamar that the user has stopped is killed when kill_timeout is over', 
   assert.deepEqual((await call.ended).outcome, systemFailure);
 });
 
-test('when the runner dies the job ends, silent or not', async () => {
+for (const title of ['', ', with a wrapper script around the driver, too']) {
+  test(`when the runner dies the job ends, silent or not${title}`, async () => {
+    const driver = title === '' ? world.installation.program('jacamar-auth') : await driverBelowShell(world);
+    await endsWithRunner(driver);
+  });
+}
+
+async function endsWithRunner(driver: string): Promise<void> {
+  await rm(join(account.home, 'runs'), { force: true });
   const environment = Object.fromEntries(
     Object.entries(job.attempt.environment()).filter(([, value]) => value !== undefined),
   );
   const script = join(job.attempt.directory, 'orphan');
   await writeFile(script, 'touch ~/runs; exec sleep 300', { mode: 0o700 });
-  const driver = world.installation.program('jacamar-auth');
-  const runner = spawn('sh', ['-c', '"$@" > /dev/null 2>&1 & wait', 'sh', driver, 'run', script, 'build_script'], {
-    env: environment as Record<string, string>,
-    cwd: job.attempt.directory,
-    stdio: 'ignore',
-  });
+  const runner = spawn(
+    'sh',
+    ['-c', 'setsid "$@" > /dev/null 2>&1 & wait', 'sh', driver, 'run', script, 'build_script'],
+    {
+      env: environment as Record<string, string>,
+      cwd: job.attempt.directory,
+      stdio: 'ignore',
+    },
+  );
   await eventually('the job runs', async () => (await readdir(account.home)).includes('runs'));
-  const [, auth] = await treeOf(runner.pid ?? 0);
+  const tree = await treeOf(runner.pid ?? 0);
+  const auth = tree.find(({ command }) => command.startsWith(world.installation.program('jacamar-auth')));
   runner.kill('SIGKILL');
   await eventually('the job has ended', async () => (await processesOf(account.uid)).length === 0);
   await eventually('jacamar-auth has ended', () =>
@@ -145,7 +158,7 @@ test('when the runner dies the job ends, silent or not', async () => {
       () => true,
     ),
   );
-});
+}
 
 test('a SIGTERM at any moment of a run is no success, unless the script was through', {
   timeout: 180_000,

@@ -27,7 +27,8 @@ for (let round = 0; round < Number(rounds); ) {
     project: 'p',
     owner,
     since: 0,
-    until: isLeft ? 0 : Number.MAX_SAFE_INTEGER,
+    until: isLeft ? 0 : 1,
+    untilUptime: 0,
   };
   if (!store.take(last, claim)) continue;
   round += 1;

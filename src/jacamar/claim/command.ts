@@ -116,7 +116,7 @@ function claimsBelow(base: string): Listed[] {
   const listed = all.flatMap(({ store, turn }) => {
     const { claim } = turn;
     if (claim === undefined) return [];
-    const verdict = judge(claim.owner, claim.until, here);
+    const verdict = judge(claim, here);
     return [{ directory: directoryOf(base, store, turn), store, turn, claim, verdict }];
   });
   return listed.toSorted((one, other) => (one.directory < other.directory ? -1 : 1));

@@ -2,7 +2,7 @@
 // runner's process: by pid and start time, which mean something in one pid namespace of one kernel alone.
 
 import { readFileSync, readlinkSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, uptime } from 'node:os';
 import * as v from 'valibot';
 import { mayBeAlive, type ProcessIdentity } from '../../contract/process-identity.ts';
 
@@ -16,6 +16,25 @@ export const ownerSchema = v.object({
   process: v.object({ pid: v.number(), startTime: v.string() }),
 });
 export type Owner = v.InferOutput<typeof ownerSchema>;
+
+/** When the job has surely timed out and been cleaned up. */
+export const limitSchema = v.object({
+  /** Milliseconds since 1970; for other hosts, and kernels started later. */
+  until: v.number(),
+  /** Seconds since the owner's kernel was started: no change of the clock ends a job that goes on. */
+  untilUptime: v.number(),
+});
+type Limit = v.InferOutput<typeof limitSchema>;
+
+/** The time, as both clocks tell it. */
+export interface Clock {
+  readonly now: number;
+  readonly uptime: number;
+}
+
+export function readClock(): Clock {
+  return { now: Date.now(), uptime: uptime() };
+}
 
 /** An owner on this host. */
 export function localOwner(process: ProcessIdentity): Owner {
@@ -34,24 +53,27 @@ export interface Verdict {
   readonly why: string;
 }
 
-/**
- * Looks for the owner's process where it can be seen; elsewhere only the time can tell.
- * @param until milliseconds since 1970: by then the job has timed out and been cleaned up
- */
-export function judge(owner: Owner, until: number, here: Owner, now = Date.now()): Verdict {
+/** Looks for the owner's process where it can be seen; elsewhere only the time can tell. */
+export function judge(
+  { owner, until, untilUptime }: Limit & { readonly owner: Owner },
+  here: Owner,
+  clock = readClock(),
+): Verdict {
   const { pid } = owner.process;
-  if (now > until) return dead(`its job timed out before ${time(until)}`);
-  if (owner.bootId === here.bootId && owner.pidNamespace === here.pidNamespace) {
+  const isHere = owner.bootId === here.bootId && owner.bootId !== '';
+  if (isHere ? clock.uptime > untilUptime : clock.now > until) return dead(`its job timed out before ${time(until)}`);
+  if (isHere && owner.pidNamespace === here.pidNamespace) {
     return mayBeAlive(owner.process)
       ? alive(`its runner, process ${pid} here, lives`)
       : dead(`its runner, process ${pid} here, has ended`);
   }
-  if (isSameMachine(owner, here) && owner.bootId !== here.bootId) return dead('this host was started anew since');
+  if (!isHere && isSameMachine(owner, here)) return dead('this host was started anew since');
   return alive(`its runner is on ${owner.host}, where it cannot be seen; it is over by ${time(until)}`);
 }
 
 function isSameMachine(one: Owner, other: Owner): boolean {
-  return one.host === other.host && one.machine === other.machine && one.machine !== '';
+  const isKnown = one.machine !== '' && one.bootId !== '' && other.bootId !== '';
+  return isKnown && one.host === other.host && one.machine === other.machine;
 }
 
 function alive(why: string): Verdict {
@@ -62,8 +84,9 @@ function dead(why: string): Verdict {
   return { isAlive: false, why };
 }
 
+/** The last moment that a Date can hold is a limit, too: the file is the user's. */
 function time(milliseconds: number): string {
-  return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
+  return `${new Date(Math.min(milliseconds, 8.64e15)).toISOString().slice(0, 19)}Z`;
 }
 
 function read(path: string): string {

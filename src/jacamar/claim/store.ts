@@ -22,16 +22,16 @@ import * as v from 'valibot';
 import { slotName } from '../../contract/directories.ts';
 import { SystemFailure } from '../../contract/errors.ts';
 import { writeFully } from '../../contract/program.ts';
-import { ownerSchema } from './owner.ts';
+import { limitSchema, ownerSchema } from './owner.ts';
 
 export const claimSchema = v.object({
   server: v.string(),
   jobId: v.number(),
   project: v.string(),
   owner: ownerSchema,
-  /** Milliseconds since 1970: when it was made, and when the job has surely timed out and been cleaned up. */
+  /** Milliseconds since 1970. */
   since: v.number(),
-  until: v.number(),
+  ...limitSchema.entries,
 });
 /** What a job says of itself when it takes a number. */
 export type Claim = v.InferOutput<typeof claimSchema>;

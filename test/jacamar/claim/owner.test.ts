@@ -8,8 +8,12 @@ import { judge, localOwner, type Owner } from '../../../src/jacamar/claim/owner.
 
 const here: Owner = { ...localOwner(identityOf(process.pid)), machine: 'm1' };
 const gone = { pid: spawnSync('true').pid, startTime: '1' };
-const NOW = 1_000_000;
-const isAlive = (change: Partial<Owner>, until = NOW + 1) => judge({ ...here, ...change }, until, here, NOW).isAlive;
+const CLOCK = { now: 1_000_000, uptime: 500 };
+/** Time is left by both clocks. */
+const YOUNG = { until: CLOCK.now + 1, untilUptime: CLOCK.uptime + 1 };
+const PAST = { until: CLOCK.now - 1, untilUptime: CLOCK.uptime - 1 };
+const isAlive = (change: Partial<Owner>, limit = YOUNG) =>
+  judge({ owner: { ...here, ...change }, ...limit }, here, CLOCK).isAlive;
 
 describe('a claim', () => {
   it('of this kernel lives as long as the process of its runner', () => {
@@ -24,7 +28,7 @@ describe('a claim', () => {
 
   it('of another pid namespace lives until its time is over: pids mean nothing there', () => {
     assert.equal(isAlive({ pidNamespace: 'pid:[1]', process: gone }), true);
-    assert.equal(isAlive({ pidNamespace: 'pid:[1]' }, NOW - 1), false);
+    assert.equal(isAlive({ pidNamespace: 'pid:[1]' }, PAST), false);
   });
 
   it('of this machine before its last start is dead', () => {
@@ -38,15 +42,28 @@ describe('a claim', () => {
   })) {
     it(`of ${title} lives until its time is over`, () => {
       assert.equal(isAlive({ ...change, process: gone }), true);
-      assert.equal(isAlive({ ...change, process: gone }, NOW - 1), false);
+      assert.equal(isAlive({ ...change, process: gone }, PAST), false);
     });
   }
 
   it('is over with its time, even if the runner goes on', () => {
-    assert.equal(isAlive({}, NOW - 1), false);
+    assert.equal(isAlive({}, PAST), false);
+  });
+
+  it('of this kernel does not end by a change of the clock, nor live longer', () => {
+    assert.equal(isAlive({}, { ...PAST, untilUptime: YOUNG.untilUptime }), true);
+    assert.equal(isAlive({}, { ...YOUNG, untilUptime: PAST.untilUptime }), false);
+  });
+
+  it('of a kernel that cannot be told from this one is judged by time', () => {
+    const nameless = { ...here, bootId: '' };
+    const verdict = (limit: typeof YOUNG) =>
+      judge({ owner: { ...nameless, process: gone }, ...limit }, nameless, CLOCK);
+    assert.deepEqual([verdict(YOUNG).isAlive, verdict(PAST).isAlive], [true, false]);
   });
 
   it('is told with a reason', () => {
-    assert.notEqual(judge(here, NOW + 1, here, NOW).why, judge(here, NOW - 1, here, NOW).why);
+    const why = (limit: typeof YOUNG) => judge({ owner: here, ...limit }, here, CLOCK).why;
+    assert.notEqual(why(YOUNG), why(PAST));
   });
 });

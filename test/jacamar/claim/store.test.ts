@@ -11,7 +11,15 @@ import { type Claim, ClaimStore } from '../../../src/jacamar/claim/store.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 const owner = localOwner({ pid: process.pid, startTime: '' });
-const claimOf = (jobId: number): Claim => ({ server: 's', jobId, project: 'p', owner, since: 1, until: 2 });
+const claimOf = (jobId: number): Claim => ({
+  server: 's',
+  jobId,
+  project: 'p',
+  owner,
+  since: 1,
+  until: 2,
+  untilUptime: 3,
+});
 
 function open(context: TestContext): ClaimStore {
   return new ClaimStore(scratchDirectory(context));
