@@ -36,6 +36,9 @@ export const DRIVER_NAME = 'Jacamar CI';
  */
 export const RUN_STAGE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 
+/** The one that every job begins with, whatever it does. */
+export const FIRST_RUN_STAGE = 'prepare_script';
+
 /** What `config` prints on standard output, the only thing it ever prints there. */
 export interface ConfigOutput {
   readonly driver: { readonly name: string; readonly version: string };

@@ -1,7 +1,7 @@
-// Finds the line of a profile that ended the login shell, or that it does not get past. Called only when that has
-// happened: a second login shell reads the same files with xtrace on a descriptor of its own, for a few seconds,
-// with its output thrown away. Of the trace only file, line and the name of the command are used, since arguments
-// may hold secrets and job logs may be public.
+// Finds the line of a profile that ended the login shell, that it does not get past, or that broke what the script
+// needs. Called only when that has happened: a second login shell reads the same files with xtrace on a descriptor
+// of its own, for a few seconds, with its output thrown away. Of the trace only file, line and the name of the command
+// are used, since arguments may hold secrets and job logs may be public.
 
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -40,9 +40,18 @@ const TAIL = 64 * 1024;
 /** In front of every command of the trace; Bash repeats the first character. */
 const PS4 = '+jacamar|${BASH_SOURCE-}|${LINENO-}|';
 const TRACED = /^\++jacamar\|([^|]*)\|([0-9]*)\|(.*)$/gm;
+
+/** One command of the trace. */
+export interface TracedCommand {
+  readonly file: string;
+  readonly line: string;
+  readonly command: string;
+}
 /** Read when a login shell has ended already: ~/.bash_logout, and the system's under either name. */
 const LOGOUT_FILE = /bash_logout$/;
 const PROBE = ': jacamar-probe\n';
+/** A Bash that traces from its beginning (exported SHELLOPTS); quoted so that only its own trace looks like the probe. */
+const TRACED_SCRIPT = `\\builtin export SHELLOPTS\n\\builtin command bash -c ': jacamar"-"probe'\n\\builtin exit\n`;
 
 /** What a second look found. */
 export interface Finding {
@@ -52,13 +61,32 @@ export interface Finding {
   readonly isMute: boolean;
 }
 
-/** Has a second look at the profile. */
+/** Has a second look at the profile, for the line at which it came to an end or to a stop. */
 export async function locateInProfile(shell: TracedShell, means: TraceMeans): Promise<Finding> {
-  const { lock, tree, stop } = means;
-  if (stop.aborted) return { isMute: false };
+  const trace = await traceOf(shell, means);
+  if (means.stop.aborted) return { isMute: false };
+  const place = trace.includes(PROBE.trim()) ? undefined : placeOf(lastCommand(trace));
+  return { isMute: trace === '', ...(place === undefined ? {} : { place }) };
+}
+
+/** The same in the file that Bash reads before every script: BASH_ENV, as the profile leaves it. */
+export async function locateInBashEnv(shell: TracedShell, means: TraceMeans): Promise<Finding> {
+  return await locateInProfile({ ...shell, preamble: shell.preamble + TRACED_SCRIPT }, means);
+}
+
+/** The same for the line that gave a variable its last value. */
+export async function locateAssignment(variable: string, shell: TracedShell, means: TraceMeans) {
+  const assignment = new RegExp(`^(?:(?:export|declare -x|typeset -x) )?${variable}\\+?=`);
+  const commands = commandsIn(await traceOf(shell, means));
+  return placeOf(commands.findLast(({ command }) => assignment.test(command)));
+}
+
+/** What a second shell traced, or the last of it. */
+async function traceOf(shell: TracedShell, { lock, tree, stop }: TraceMeans): Promise<string> {
+  if (stop.aborted) return '';
   const [stdin, trace] = [lock.pipe(), lock.pipe()];
   const input = new ProbedInput(stdin);
-  const child = startTraced(shell, stdin[0], trace[1]);
+  const child = startTraced(shell, stdin[0], trace[1], nothing());
   tree.adopt(child.pid);
   const tail = new Tail(trace[0]);
   writeFully(stdin[1], shell.preamble);
@@ -69,17 +97,25 @@ export async function locateInProfile(shell: TracedShell, means: TraceMeans): Pr
     await tree.endBelow(child.pid);
     tail.close();
   }
-  const place = stop.aborted ? undefined : placeIn(tail.text);
-  return { isMute: tail.text === '' && !stop.aborted, ...(place === undefined ? {} : { place }) };
+  return tail.text;
 }
 
-function startTraced({ bash, options, environment }: TracedShell, stdin: number, trace: number): Subprocess {
-  const nothing = () => openSync('/dev/null', 'w');
+function nothing(): number {
+  return openSync('/dev/null', 'w');
+}
+
+/** Starts the second shell; the descriptors become its own. */
+export function startTraced(
+  { bash, options, environment }: TracedShell,
+  stdin: number,
+  trace: number,
+  stdout: number,
+): Subprocess {
   return startProgram({
     file: bash,
     argv: [...options, '-x'],
     env: { ...environment, PS4, BASH_XTRACEFD: String(TRACE) },
-    stdio: [stdin, nothing(), nothing()],
+    stdio: [stdin, stdout, nothing()],
     extra: { descriptor: trace, as: TRACE },
   });
 }
@@ -109,20 +145,27 @@ async function watch(child: Subprocess, tail: Tail, input: ProbedInput, stop: Ab
   }
 }
 
-/** The last place of the trace that is a file. */
-function placeIn(trace: string): string | undefined {
-  if (trace.includes(PROBE.trim())) return undefined;
-  const commands = [...trace.matchAll(TRACED)].filter(([, file = '']) => !LOGOUT_FILE.test(file));
-  const last = commands.findLast(isBareExec) ?? commands.at(-1);
-  const [, file = '', line = '', command = ''] = last ?? [];
-  if (file === '') return undefined;
-  const [, name] = /^([a-zA-Z_./][\w./-]*)(?: |$)/.exec(command) ?? [];
-  return `${printable(file)}, line ${line}${name === undefined ? '' : ` (${name})`}`;
+/** The commands of a trace, in the order in which the shell came to them. */
+export function commandsIn(trace: string): TracedCommand[] {
+  return [...trace.matchAll(TRACED)].map(([, file = '', line = '', command = '']) => ({ file, line, command }));
+}
+
+/** The one that ended the shell, or that it does not get past. */
+function lastCommand(trace: string): TracedCommand | undefined {
+  const commands = commandsIn(trace).filter(({ file }) => file !== '' && !LOGOUT_FILE.test(file));
+  return commands.findLast(isBareExec) ?? commands.at(-1);
 }
 
 /** `exec` without a program replaces descriptors: with standard input gone the shell ends after its profile. */
-function isBareExec([, , , command]: RegExpMatchArray): boolean {
+function isBareExec({ command }: TracedCommand): boolean {
   return command === 'exec';
+}
+
+/** A command for the job log; undefined for one of no file, or of a logout file. */
+export function placeOf(traced: TracedCommand | undefined): string | undefined {
+  if (traced === undefined || traced.file === '' || LOGOUT_FILE.test(traced.file)) return undefined;
+  const [, name] = /^([a-zA-Z_./][\w./-]*)(?:[ =+]|$)/.exec(traced.command) ?? [];
+  return `${printable(traced.file)}, line ${traced.line}${name === undefined ? '' : ` (${name})`}`;
 }
 
 /** Standard input of the traced shell, both ends. */

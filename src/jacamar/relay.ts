@@ -22,6 +22,7 @@ const LOOK_AGAIN_MS = 50;
 export class Relay {
   readonly #source: Socket;
   readonly #done: Promise<void>;
+  readonly #begun = Promise.withResolvers<void>();
   readonly #broken = Promise.withResolvers<void>();
   #isBroken = false;
   #isWriting = false;
@@ -31,6 +32,11 @@ export class Relay {
     this.#source = new Socket({ fd: from, readable: true, writable: false });
     // An error of the source is its end: we have destroyed it, or nothing more can be read.
     this.#done = this.#carry(openOutput(to)).catch(() => {});
+  }
+
+  /** Settles with the first output. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
   }
 
   /** Settles when the reader of our output has gone away: nobody wants the rest. */
@@ -67,6 +73,7 @@ export class Relay {
   }
 
   async #pass(chunk: Buffer, write: Write): Promise<boolean> {
+    this.#begun.resolve();
     this.#isWriting = true;
     try {
       await write(chunk);

@@ -2,7 +2,7 @@
 // job green that did not run.
 
 import assert from 'node:assert/strict';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { processesOf } from '../support/accounts.ts';
@@ -89,20 +89,22 @@ test('a profile that hangs is named in the job log while it does, and a cancel e
 const unread: Record<string, { text: string; file?: string; message: RegExp }> = {
   'whose BASH_ENV ends the shell': {
     text: 'export BASH_ENV=~/.env\n',
-    file: 'shopt -q login_shell || exit 0\n',
-    message: /^Bash ended with exit status 0 before the first line of your script\. .*BASH_ENV=\S+\/\.env, a file/,
+    file: 'A=secret\nshopt -q login_shell || exit 0\n',
+    message:
+      /^Bash ended with exit status 0 before the first line of your script\. .*BASH_ENV=\S+\/\.env, .* \S+\/\.env, line 2 \(exit\)\./,
   },
   'that tells Bash not to execute anything': {
     text: 'set -o noexec; export SHELLOPTS\n',
-    message: /before the script could start/,
+    message: /before the script could start\. Look at \S+\/\.bash_profile, line 1 \(set\)/,
   },
   'that leaves no bash in PATH': {
-    text: 'export PATH=/nonexistent\n',
-    message: /status 127 before .* no bash in the PATH/,
+    text: 'PATH=/bin:$PATH\nexport PATH=/nonexistent\n:\n',
+    message: /status 127 before .* no bash, or another one, in the PATH .* \S+\/\.bash_profile, line 2 \(PATH\)\./,
   },
   'with another program called bash': {
     text: 'mkdir -p ~/bin; ln -sf /bin/true ~/bin/bash; PATH=~/bin:$PATH\n',
-    message: /^Bash ended with exit status 0 before the first line of your script\. Look at your profile\./,
+    message:
+      /^Bash ended with exit status 0 before the first line of your script\. .* \S+\/\.bash_profile, line 1 \(PATH\)\./,
   },
   'that removes the script': {
     text: 'rm -rf ~/.jacamar-ci/scripts\n',
@@ -124,6 +126,58 @@ for (const [title, { text, file, message }] of Object.entries(unread)) {
     assert.match(stderr, message);
   });
 }
+
+test('a file named by BASH_ENV that hangs is named with its line while it does', async () => {
+  await profile('export BASH_ENV=~/.env\n');
+  await writeFile(join(account.home, '.env'), ':\nshopt -q login_shell || sleep 250\n');
+  const call = job.start('true');
+  let heard = '';
+  call.onError((text) => (heard += text));
+  const said = await eventually('the log names the line', () => heard.includes('look at') && heard, 40_000);
+  assert.match(said, /^Bash has not begun your script after 20 s\. .* \S+\/\.env, line 2 \(sleep\)\.\n/);
+  call.stop();
+  assert.equal((await call.ended).outcome.kind, 'system-failure');
+});
+
+/** What a profile prints, and the command that the hint names; all of them come to line 3 first. */
+const loud: readonly [text: string, command: string][] = [
+  ['echo noise', 'echo'],
+  ['printf noise', 'printf'],
+  ['cat /etc/hostname', 'cat'],
+  ["X=$(echo quiet) A='a\nquoted\nb'; . ~/.site.sh", 'echo'],
+];
+
+for (const [text, command] of loud) {
+  test(`a profile that prints by \`${JSON.stringify(text)}\` is named with file and line, once per job`, async () => {
+    await writeFile(join(account.home, '.site.sh'), '\n\necho noise\n');
+    await profile(`# a comment\n: secret; true | false\n${text}\nsleep 0.2\necho more\n`);
+    const played = await world.play({ script: 'echo ran' });
+    assert.equal(played.verdict, 'success', played.jobLog);
+    const file = command === 'echo' && text !== 'echo noise' ? '.site.sh' : '.bash_profile';
+    const hints = played.jobLog.match(/^Your profile prints .*$/gm) ?? [];
+    assert.equal(hints.length, 1, played.jobLog);
+    assert.ok(hints[0]?.includes(`in every stage: ${account.home}/${file}, line 3 (${command}).`), hints[0]);
+    assert.doesNotMatch(played.jobLog, /secret/);
+  });
+}
+
+test('a profile is read once per stage where nothing of it is printed on standard output', async () => {
+  await profile('echo read >> ~/ran; echo noise >&2; sleep 0.1\n');
+  assert.equal((await job.run('echo ran', 'prepare_script')).outcome.kind, 'success');
+  assert.equal(await readFile(marker, 'utf8'), 'read\n');
+});
+
+test('a profile that prints is read once more in the first run stage, and in no other', async () => {
+  await profile('echo read >> ~/ran; echo noise; sleep 0.1\n');
+  for (const [stage, times] of [
+    ['prepare_script', 2],
+    ['build_script', 1],
+  ] as const) {
+    await rm(marker, { force: true });
+    assert.equal((await job.run('echo ran', stage)).outcome.kind, 'success');
+    assert.equal(await readFile(marker, 'utf8'), 'read\n'.repeat(times), stage);
+  }
+});
 
 test('BASH_ENV of a profile works in scripts', async () => {
   await profile('export BASH_ENV=~/.env\n');

@@ -1,8 +1,10 @@
 // Runs a script in the user's login shell on this host: `bash --login`, which starts `bash <script>`.
 
+import { once } from 'node:events';
 import { accessSync, closeSync, constants as files } from 'node:fs';
 import { constants } from 'node:os';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as whatIsReady } from 'node:timers/promises';
+import { FIRST_RUN_STAGE } from '../../contract/custom-executor.ts';
 import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
 import { withLargestStack } from '../../contract/limits.ts';
@@ -21,7 +23,8 @@ import {
   readProgress,
   shellEnvironment,
 } from '../login-shell.ts';
-import { locateInProfile, type TracedShell } from '../profile-trace.ts';
+import { locateOutput } from '../profile-output.ts';
+import { locateAssignment, locateInBashEnv, locateInProfile, type TracedShell } from '../profile-trace.ts';
 import { openReader, type Reader, Relay } from '../relay.ts';
 import { jobMark } from '../stragglers.ts';
 import { type ExitStatus, findProgram, type Subprocess, startProgram } from '../subprocess.ts';
@@ -48,6 +51,8 @@ interface Run {
   readonly group: ControlGroup | undefined;
   readonly tree: ProcessTree;
   readonly shell: TracedShell;
+  /** What is said once per job is said in the first of its run stages. */
+  readonly isFirst: boolean;
 }
 
 /** The login shell at work. */
@@ -85,7 +90,9 @@ function prepare(script: string, handoff: Handoff, stop: AbortSignal): Run {
     environment: { ...shellEnvironment(handoff), ...jobMark(job) },
     preamble: preamble(variables),
   };
-  return { script, settings, stop, abandoned: endOfParent(), lock, group, tree: new ProcessTree(lock, group), shell };
+  const tree = new ProcessTree(lock, group);
+  const isFirst = handoff.runStage === FIRST_RUN_STAGE;
+  return { script, settings, stop, abandoned: endOfParent(), lock, group, tree, shell, isFirst };
 }
 
 function start({ script, settings, lock, group, tree, shell }: Run): Started {
@@ -117,22 +124,26 @@ function feed(stdin: number, commands: string): void {
 }
 
 /** Or until the runner has stopped us, or nobody reads what we pass on. */
-async function untilScriptEnds(run: Run, { child, relays, progress }: Started): Promise<void> {
+async function untilScriptEnds(run: Run, started: Started): Promise<void> {
   const { stop, tree } = run;
+  const { child, relays, progress } = started;
   const isOver = new AbortController();
   const onStop = () => void tree.end(patienceOf(run));
   if (stop.aborted) onStop();
   stop.addEventListener('abort', onStop, { once: true });
   // The death of jacamar-auth comes as an ordinary SIGTERM sometimes (death signal), or while a stop goes on.
   run.abandoned.addEventListener('abort', () => tree.hurry(ABANDONED_PATIENCE_MS), { once: true });
-  const watching = tellWhereItHangs(run, progress, AbortSignal.any([stop, isOver.signal]));
+  const watching = [
+    tellWhereItHangs(run, progress, AbortSignal.any([stop, isOver.signal])),
+    tellWhatPrints(run, started, isOver.signal),
+  ];
   await Promise.race([
     child.exited,
     ...relays.map((relay) => relay.broken),
     progress.until(/^ended [0-9]/m).then(() => child.exitedWithin(LOGOUT_LIMIT_MS)),
   ]);
   isOver.abort();
-  await watching;
+  await Promise.all(watching);
 }
 
 /** From SIGTERM to SIGKILL; jacamar-auth kills us all when kill_timeout is over, so we are a little quicker. */
@@ -164,15 +175,33 @@ async function leave({ tree }: Run): Promise<void> {
 }
 
 /** Once, when the script has not begun after a while. */
-async function tellWhereItHangs({ lock, tree, shell }: Run, marks: Reader, stop: AbortSignal): Promise<void> {
+async function tellWhereItHangs(run: Run, marks: Reader, stop: AbortSignal): Promise<void> {
   await delay(SLOW_PROFILE_MS, undefined, { signal: stop }).catch(() => {});
   const { isStarted, isBegun, bashEnv } = readProgress(marks.soFar());
   if (stop.aborted || isBegun) return;
   const waited = `after ${SLOW_PROFILE_MS / 1000} s`;
-  if (isStarted) return tell(`Bash has not begun your script ${waited}.${hintAt(bashEnv)}`);
-  const { place } = await locateInProfile(shell, { lock, tree, stop });
+  if (isStarted) return tell(`Bash has not begun your script ${waited}. ${await hintAt({ ...run, stop }, bashEnv)}`);
+  const { place } = await locateInProfile(run.shell, { lock: run.lock, tree: run.tree, stop });
   if (place !== undefined)
     tell(`Your login shell is still busy with your profile ${waited}; it does not get past ${place}.`);
+}
+
+/**
+ * Output that comes before the script has begun is the profile's. While the script runs, a second shell looks for the
+ * line. With keep_processes it does not: what that shell starts would stay.
+ */
+async function tellWhatPrints(run: Run, { relays: [output], progress }: Started, isOver: AbortSignal): Promise<void> {
+  const { isFirst, settings, shell, lock, tree, stop } = run;
+  if (!isFirst || settings.keepProcesses) return;
+  await Promise.race([output?.begun, once(isOver, 'abort')]);
+  await whatIsReady(); // marks that came before this output have been read then
+  if (isOver.aborted || readProgress(progress.soFar()).isBegun) return;
+  const place = await locateOutput(shell, { lock, tree, stop });
+  if (place === undefined || stop.aborted) return;
+  tell(
+    `Your profile prints to standard output in every stage: ${place}. ` +
+      'Let it be silent when JACAMAR_CI_SHELL is set, as scp, rsync and others want it, too.',
+  );
 }
 
 function unread(): SystemFailure {
@@ -194,7 +223,7 @@ async function judge(
     throw new ScriptFailure(128 + number, `the shell of the job was ended by ${shell.signal}`);
   }
   if (!isStarted) throw await profileFailed(run, shell);
-  if (!isBegun) throw notBegun(run, scriptCode ?? shell.exitCode ?? 0, bashEnv);
+  if (!isBegun) throw await notBegun(run, scriptCode ?? shell.exitCode ?? 0, bashEnv);
   throw new ScriptFailure(shell.exitCode || 1, 'the shell of the job ended before its script');
 }
 
@@ -220,19 +249,27 @@ function noBash(shell: string): SystemFailure {
 }
 
 /** The profile is through, but Bash did not come to the first line of the script. */
-function notBegun({ script }: Run, code: number, bashEnv: string): JobError {
+async function notBegun(run: Run, code: number, bashEnv: string): Promise<JobError> {
+  const { script, tree } = run;
   if (!isReadable(script)) {
     const message = `The job's script (${script}) is gone or cannot be read; your profile or another job of yours did that.`;
     return new JobError({ code: 'ERR_SCRIPT_GONE', message });
   }
-  const why = code === 127 ? ' Is there no bash in the PATH that your profile leaves?' : hintAt(bashEnv);
-  const message = `Bash ended with exit status ${code} before the first line of your script.${why}`;
+  const hint = await hintAt(run, bashEnv);
+  await tree.end(0); // what the profile started the second time
+  const message = `Bash ended with exit status ${code} before the first line of your script. ${hint}`;
   return new JobError({ code: 'ERR_PROFILE', message });
 }
 
-function hintAt(bashEnv: string): string {
-  if (bashEnv === '') return ' Look at your profile.';
-  return ` Your profile sets BASH_ENV=${bashEnv}, a file that Bash reads before every script; look there.`;
+/** Why Bash does not come to the first line: a file that it reads before every script, or it is another Bash. */
+async function hintAt({ shell, lock, tree, stop }: Run, bashEnv: string): Promise<string> {
+  const means = { lock, tree, stop };
+  if (bashEnv === '') {
+    const place = await locateAssignment('PATH', shell, means);
+    return `Is no bash, or another one, in the PATH that your profile leaves? Look at ${place ?? 'your profile'}.`;
+  }
+  const { place } = await locateInBashEnv(shell, means);
+  return `Your profile sets BASH_ENV=${bashEnv}, a file that Bash reads before every script; look at ${place ?? 'that'}.`;
 }
 
 function isReadable(path: string): boolean {
