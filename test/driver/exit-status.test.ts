@@ -92,15 +92,38 @@ test('the first failing command decides', async () => {
 });
 
 const deaths = [
-  { title: 'a command of the script', commands: 'sh -c "kill -KILL \\$\\$"', code: 137 },
-  { title: 'the script', commands: 'kill -SEGV $$; sleep 60', code: 139 },
-  { title: 'the login shell', commands: 'kill -KILL "$(ps -o ppid= -p $$)"; sleep 60', code: 137 },
-  { title: 'the script, by SIGTERM', commands: 'trap - TERM; kill -TERM $BASHPID; sleep 60', code: 143 },
+  {
+    title: 'a command of the script',
+    commands: 'sh -c "kill -KILL \\$\\$"',
+    code: 137,
+    said: /: line \d+: +\d+ Killed /,
+  },
+  { title: 'the script', commands: 'kill -SEGV $$; sleep 60', code: 139, said: /: +\d+ Segmentation fault / },
+  {
+    title: 'the login shell',
+    commands: 'kill -KILL "$(ps -o ppid= -p $$)"; sleep 60',
+    code: 137,
+    said: /^The login shell that ran your script was ended by SIGKILL .* which counts as exit status 137\.$/m,
+  },
+  {
+    title: 'the login shell, by SIGTERM',
+    commands: 'kill -TERM "$(ps -o ppid= -p $$)"; sleep 60',
+    code: 143,
+    said: /^The login shell that ran your script was ended by SIGTERM, which counts as exit status 143\.$/m,
+  },
+  {
+    title: 'the script, by SIGTERM',
+    commands: 'trap - TERM; kill -TERM $BASHPID; sleep 60',
+    code: 143,
+    said: /Terminated/,
+  },
 ];
-for (const { title, commands, code } of deaths) {
-  test(`a signal that kills ${title} is a build failure with ${code}`, async () => {
-    const { outcome } = await job.run(commands);
+for (const { title, commands, code, said } of deaths) {
+  test(`a signal that kills ${title} is a build failure with ${code}, and the log says what was killed`, async () => {
+    const { outcome, stderr } = await job.run(commands);
     assert.deepEqual(outcome, { kind: 'build-failure', exitCode: code, text: `exit status ${code}` });
+    assert.match(stderr, said);
+    assert.equal(await readFile(job.attempt.exitCodeFile, 'utf8'), `${code}\n`);
   });
 }
 

@@ -219,12 +219,19 @@ async function judge(
     throw new ScriptFailure(scriptCode, `the script ended with exit status ${scriptCode}`);
   }
   if (shell.signal !== undefined) {
-    const number = constants.signals[shell.signal];
-    throw new ScriptFailure(128 + number, `the shell of the job was ended by ${shell.signal}`);
+    const why = shell.signal === 'SIGKILL' ? ' (the kernel does that when memory runs out)' : '';
+    throw shellLost(run, 128 + constants.signals[shell.signal], `was ended by ${shell.signal}${why}`);
   }
   if (!isStarted) throw await profileFailed(run, shell);
   if (!isBegun) throw await notBegun(run, scriptCode ?? shell.exitCode ?? 0, bashEnv);
-  throw new ScriptFailure(shell.exitCode || 1, 'the shell of the job ended before its script');
+  throw shellLost(run, shell.exitCode || 1, 'ended before the script');
+}
+
+/** The runner tells a number; here no shell is left to say what it stands for. */
+function shellLost({ stop }: Run, exitCode: number, what: string): ScriptFailure {
+  const message = `The login shell that ran your script ${what}, which counts as exit status ${exitCode}.`;
+  if (!stop.aborted) tell(message);
+  return new ScriptFailure(exitCode, message);
 }
 
 async function profileFailed({ settings, shell, lock, tree, stop }: Run, status: ExitStatus): Promise<Error> {
