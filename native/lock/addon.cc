@@ -1,7 +1,7 @@
 // What the unprivileged program needs from the kernel and Node lacks: an advisory lock that ends with its
-// holder, the orphans of a job and a sure hand on its processes, the two soft limits that Node would change
-// or cannot raise, and the account's disk quota. Imports nothing that changes ids or starts programs; a test reads the
-// symbol table to keep it so.
+// holder, the orphans of a job and a sure hand on its processes, two soft limits that Node would change or cannot
+// raise, a hard one that marks the processes of a job, and the account's disk quota. Imports nothing that changes ids or
+// starts programs; a test reads the symbol table to keep it so.
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -88,6 +89,7 @@ Value signal_process(const CallbackInfo& info) {
   const std::string name = jacamar::to_text(value, "resource");
   if (name == "stack") return RLIMIT_STACK;
   if (name == "openFiles") return RLIMIT_NOFILE;
+  if (name == "realTime") return RLIMIT_RTTIME;
   throw Napi::RangeError::New(value.Env(), "resource is out of range");
 }
 
@@ -106,17 +108,31 @@ Value get_limit(const CallbackInfo& info) {
   return pair;
 }
 
+[[nodiscard]] rlim_t to_limit(const Value& value, const char* name) {
+  if (!value.IsBigInt()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a bigint");
+  bool lossless = false;
+  const std::uint64_t limit = value.As<BigInt>().Uint64Value(&lossless);
+  if (!lossless) throw Napi::RangeError::New(value.Env(), std::string(name) + " is out of range");
+  return limit;
+}
+
+Value write_limit(Napi::Env env, __rlimit_resource resource, const rlimit& limit) {
+  if (setrlimit(resource, &limit) == 0) return env.Undefined();
+  throw jacamar::system_error(env, "set a limit", "setrlimit", errno);
+}
+
 Value set_soft_limit(const CallbackInfo& info) {
   jacamar::expect_arguments(info, 2);
   const auto resource = to_resource(info[0]);
-  if (!info[1].IsBigInt()) throw Napi::TypeError::New(info.Env(), "soft must be a bigint");
-  bool lossless = false;
-  const std::uint64_t soft = info[1].As<BigInt>().Uint64Value(&lossless);
-  if (!lossless) throw Napi::RangeError::New(info.Env(), "soft is out of range");
-  rlimit limit = read_limit(info.Env(), resource);
-  limit.rlim_cur = soft;
-  if (setrlimit(resource, &limit) == 0) return info.Env().Undefined();
-  throw jacamar::system_error(info.Env(), "set a limit", "setrlimit", errno);
+  const rlim_t soft = to_limit(info[1], "soft");
+  return write_limit(info.Env(), resource, {soft, read_limit(info.Env(), resource).rlim_max});
+}
+
+Value lower_limit(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 2);
+  const auto resource = to_resource(info[0]);
+  const rlim_t hard = to_limit(info[1], "hard");
+  return write_limit(info.Env(), resource, {std::min(read_limit(info.Env(), resource).rlim_cur, hard), hard});
 }
 
 Value open_pipe(const CallbackInfo& info) {
@@ -186,6 +202,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("signalProcess", Napi::Function::New<signal_process>(env, "signalProcess"));
   exports.Set("getLimit", Napi::Function::New<get_limit>(env, "getLimit"));
   exports.Set("setSoftLimit", Napi::Function::New<set_soft_limit>(env, "setSoftLimit"));
+  exports.Set("lowerLimit", Napi::Function::New<lower_limit>(env, "lowerLimit"));
   exports.Set("pipe", Napi::Function::New<open_pipe>(env, "pipe"));
   exports.Set("getQuota", Napi::Function::New<get_quota>(env, "getQuota"));
   return exports;

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SystemFailure } from './errors.ts';
 
 /** Limits of getrlimit(2). */
-type Resource = 'stack' | 'openFiles';
+type Resource = 'stack' | 'openFiles' | 'realTime';
 
 /** One kind of what a quota counts; a limit of 0 is none. */
 export interface QuotaUsage {
@@ -41,10 +41,12 @@ export interface Lock {
    */
   openProcess(pid: number): number;
   signalProcess(process: number, signal: number): void;
-  /** In bytes, or a number of descriptors; 2^64-1 is no limit. */
+  /** In bytes, a number of descriptors, or microseconds; 2^64-1 is no limit. */
   getLimit(resource: Resource): { readonly soft: bigint; readonly hard: bigint };
   /** Of this process, and of what it starts from now on. Throws EINVAL beyond the hard limit. */
   setSoftLimit(resource: Resource, soft: bigint): void;
+  /** Hard limit, and with it the soft one where that is larger. Only root can take it back; throws EPERM upwards. */
+  lowerLimit(resource: Resource, hard: bigint): void;
   /** Read end, write end, close-on-exec. */
   pipe(): [number, number];
   /**

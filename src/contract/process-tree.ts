@@ -2,19 +2,9 @@
 // of its descendants (prctl(2)), so the tree below it stays whole whatever was daemonized or put into a session
 // of its own. Whether it is gone the kernel says, not a look at /proc, which a quick fork can slip through.
 
-import { closeSync, readdirSync, readFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Lock } from './lock.ts';
-import { identityOf, type ProcessIdentity } from './process-identity.ts';
-import { printable } from './text.ts';
-
-/** One process as /proc shows it. */
-interface Entry extends ProcessIdentity {
-  readonly parent: number;
-  readonly name: string;
-  /** Ended, with no thread left. */
-  readonly isZombie: boolean;
-}
+import { allProcesses, below, describe, type ProcessEntry, repeat, signalEach } from './processes.ts';
 
 /** What ending the tree came to: each process as `name (pid)`. */
 export interface Ended {
@@ -32,7 +22,6 @@ export interface Group {
 
 type TreeLock = Pick<Lock, 'becomeSubreaper' | 'reap' | 'hasChildren' | 'openProcess' | 'signalProcess'>;
 
-const LOOK_AGAIN_MS = 20;
 /** How long to go on killing; only a process in uninterruptible sleep outlives it, in milliseconds. */
 const KILL_LIMIT_MS = 10_000;
 /** How long to run after a process that forks and ends all the time, at each look, in milliseconds. */
@@ -76,7 +65,7 @@ export class ProcessTree {
       () => deadline,
       () => {
         const rest = [...below(allProcesses(), pid)].filter(({ isZombie }) => !isZombie);
-        this.#signalAll(rest, 'SIGKILL');
+        signalEach(rest, 'SIGKILL', this.#lock);
         return rest.length > 0;
       },
     );
@@ -103,9 +92,9 @@ export class ProcessTree {
   async #end(patienceMs: number): Promise<Ended> {
     this.#patientUntil = performance.now() + patienceMs;
     const first = this.#living();
-    this.#signalAll(first, 'SIGTERM');
+    signalEach(first, 'SIGTERM', this.#lock);
     // A stopped process acts on SIGTERM only when it goes on.
-    this.#signalAll(first, 'SIGCONT');
+    signalEach(first, 'SIGCONT', this.#lock);
     await this.#gone(
       () => this.#patientUntil,
       () => {},
@@ -128,7 +117,7 @@ export class ProcessTree {
    * Waits until nothing lives, or the time is over; `act` gets whatever still does at each look. A look finds nothing
    * of a child that forked and ended meanwhile, or that /proc hides (hidepid): the kernel knows of it all the same.
    */
-  async #gone(deadline: () => number, act: (rest: readonly Entry[]) => void): Promise<void> {
+  async #gone(deadline: () => number, act: (rest: readonly ProcessEntry[]) => void): Promise<void> {
     await repeat(deadline, () => {
       const rest = this.#living();
       const isLeft = rest.length > 0 || this.#lock.hasChildren();
@@ -144,7 +133,7 @@ export class ProcessTree {
   }
 
   /** All of the tree that are not zombies; our own zombies are reaped on the way. */
-  #living(): Entry[] {
+  #living(): ProcessEntry[] {
     const members = new Set(this.#group?.members());
     const all = allProcesses();
     const tree = below(all, process.pid);
@@ -159,20 +148,10 @@ export class ProcessTree {
     if (!this.#known.has(pid)) this.#lock.reap(pid);
   }
 
-  #killAll(entries: readonly Entry[]): void {
+  #killAll(entries: readonly ProcessEntry[]): void {
     this.#group?.kill();
-    this.#signalAll(entries, 'SIGKILL');
+    signalEach(entries, 'SIGKILL', this.#lock);
     this.#chase();
-  }
-
-  #signalAll(entries: readonly Entry[], signal: NodeJS.Signals): void {
-    for (const entry of entries) {
-      try {
-        signalSurely(entry, signal, this.#lock);
-      } catch {
-        // ended meanwhile, or a set-user-id program: the next look tells
-      }
-    }
   }
 
   /**
@@ -194,83 +173,6 @@ export class ProcessTree {
     } catch {
       // a set-user-id program; or Node has reaped it
     }
-  }
-}
-
-/**
- * Signals this process and no later one with its pid: a descriptor holds it while its start time is compared. An
- * older kernel has no such descriptor; then the comparison comes right before the signal.
- */
-export function signalSurely(
-  { pid, startTime }: ProcessIdentity,
-  signal: NodeJS.Signals,
-  lock: Pick<Lock, 'openProcess' | 'signalProcess'>,
-): void {
-  const handle = openIfPossible(pid, lock);
-  try {
-    if (identityOf(pid).startTime !== startTime) return;
-    if (handle === undefined) process.kill(pid, signal);
-    else lock.signalProcess(handle, constants.signals[signal]);
-  } finally {
-    if (handle !== undefined) closeSync(handle);
-  }
-}
-
-/** ESRCH goes to the caller; whatever else stands in the way (ENOSYS, no descriptor left) need not. */
-function openIfPossible(pid: number, lock: Pick<Lock, 'openProcess'>): number | undefined {
-  try {
-    return lock.openProcess(pid);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') throw error;
-    return undefined;
-  }
-}
-
-function describe({ name, pid }: Entry): string {
-  return `${printable(name)} (${pid})`;
-}
-
-/** Calls `act` until it says that nothing is left to do, or the time is over. */
-async function repeat(deadline: () => number, act: () => boolean): Promise<void> {
-  while (performance.now() < deadline() && act()) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-}
-
-/** `root` and everything below it. */
-function below(all: readonly Entry[], root: number): Set<Entry> {
-  const byParent = Map.groupBy(all, ({ parent }) => parent);
-  const found = new Set<Entry>();
-  for (let level = all.filter(({ pid }) => pid === root); level.length > 0; ) {
-    for (const entry of level) found.add(entry);
-    level = level.flatMap(({ pid }) => byParent.get(pid) ?? []).filter((entry) => !found.has(entry));
-  }
-  return found;
-}
-
-function allProcesses(): Entry[] {
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name))
-    .flatMap((name) => parseStat(name) ?? []);
-}
-
-/**
- * proc_pid_stat(5): pid (name) state ppid pgrp …, the number of threads in field 20, the start time in field 22; the
- * name may hold blanks and parentheses. A process whose first thread alone has ended looks like a zombie.
- */
-function parseStat(directory: string): Entry | undefined {
-  try {
-    const text = readFileSync(`/proc/${directory}/stat`, 'latin1');
-    const end = text.lastIndexOf(')');
-    const fields = text.slice(end + 2).split(' ');
-    const [state, parent] = fields;
-    return {
-      pid: Number(directory),
-      parent: Number(parent),
-      name: text.slice(text.indexOf('(') + 1, end),
-      startTime: fields[19] ?? '',
-      isZombie: state === 'X' || (state === 'Z' && Number(fields[17]) <= 1),
-    };
-  } catch {
-    return undefined;
   }
 }
 

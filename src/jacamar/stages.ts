@@ -12,7 +12,7 @@ import { openRepositoryAccess } from './repository-access.ts';
 import { checkRoom, tellRoom } from './room.ts';
 import { placeScript } from './script.ts';
 import { leaveStaticDirectory, removeOldStaticDirectories, takeStaticDirectory } from './static-directory.ts';
-import { endStragglers } from './stragglers.ts';
+import { bearMark, endStragglers } from './stragglers.ts';
 import { removeSurplus } from './surplus.ts';
 import { makeBuildsDirectory, openWorkspace } from './workspace.ts';
 
@@ -63,6 +63,7 @@ async function prepare(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<
 }
 
 async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
+  bearMark(handoff.job, loadLock());
   openWorkspace(handoff);
   const { runStage: name = '' } = handoff;
   const { prepareScript, execute } = executorByName(handoff.settings.executor);

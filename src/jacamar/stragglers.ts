@@ -1,82 +1,99 @@
 // Processes of a job that outlived everybody who watched over them: both programs were killed at the same moment,
-// so nobody was left to inherit the orphans. They still carry the job's mark in the environment that they were
-// started with, unless they took care to lose it. Looked for at cleanup, with the account's own rights.
+// so nobody was left to inherit the orphans. What a run stage starts bears two marks of its job, and cleanup looks for
+// them with the account's own rights. One is a variable, which a program may drop from the environment of another. The
+// other is a limit, which no program drops by accident.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Handoff } from '../contract/handoff.ts';
 import type { Lock } from '../contract/lock.ts';
-import { identityOf, type ProcessIdentity } from '../contract/process-identity.ts';
-import { signalSurely } from '../contract/process-tree.ts';
+import { allProcesses, describe, type ProcessEntry, repeat, signalEach } from '../contract/processes.ts';
 import { tell } from '../contract/program.ts';
-import { printable } from '../contract/text.ts';
 
 const MARK = 'JACAMAR_CI_JOB';
 const PATIENCE_MS = 2_000;
 const KILL_LIMIT_MS = 5_000;
-const LOOK_AGAIN_MS = 20;
 
 type Job = Pick<Handoff['job'], 'id' | 'server'>;
-type Signals = Pick<Lock, 'openProcess' | 'signalProcess'>;
 
 /** What the login shell of a job gets, and everything below it inherits. */
 export function jobMark({ id, server }: Job): Record<string, string> {
   return { [MARK]: `${id}@${server}` };
 }
 
-/** Terminates, then kills what still bears the mark of this job. */
-export async function endStragglers(job: Job, lock: Signals): Promise<void> {
+/**
+ * Marks this process and all that it starts from now on, whatever becomes of sessions, parents and environments: the
+ * hard limit of CPU time without a pause, for processes with a real-time priority, gets the job's own number. All of
+ * these numbers stand for more than a hundred thousand years, so it limits nothing. Where the runner itself was given
+ * a limit of that kind it cannot be raised, and the variable is all there is.
+ */
+export function bearMark(job: Job, limits: Pick<Lock, 'getLimit' | 'lowerLimit'>): void {
+  try {
+    if (limits.getLimit('realTime').hard > limitOf(job)) limits.lowerLimit('realTime', limitOf(job));
+  } catch {
+    // a filter of the site refuses the call
+  }
+}
+
+/** In microseconds. Two jobs have the same one with a chance of 2^-61. */
+function limitOf({ id, server }: Job): bigint {
+  const hash = createHash('sha256').update(`${id}@${server}`).digest().readBigUInt64BE();
+  return (1n << 62n) | (hash >> 3n);
+}
+
+/** Terminates, then kills what still bears a mark of this job. */
+export async function endStragglers(job: Job, lock: Pick<Lock, 'openProcess' | 'signalProcess'>): Promise<void> {
   const found = stragglersOf(job);
   if (found.length === 0) return;
   tell(`Ended ${found.length} process(es) that outlived a killed stage: ${found.map(describe).join(', ')}`);
-  signalAll(found, 'SIGTERM', lock);
-  signalAll(found, 'SIGCONT', lock);
-  await untilGone(job, PATIENCE_MS, () => {});
-  await untilGone(job, KILL_LIMIT_MS, (rest) => signalAll(rest, 'SIGKILL', lock));
+  signalEach(found, 'SIGTERM', lock);
+  // A stopped process acts on SIGTERM only when it goes on.
+  signalEach(found, 'SIGCONT', lock);
+  const patientUntil = performance.now() + PATIENCE_MS;
+  await repeat(
+    () => patientUntil,
+    () => stragglersOf(job).length > 0,
+  );
+  await repeat(
+    () => patientUntil + KILL_LIMIT_MS,
+    () => {
+      const rest = stragglersOf(job);
+      signalEach(rest, 'SIGKILL', lock);
+      return rest.length > 0;
+    },
+  );
 }
 
-type Act = (rest: readonly ProcessIdentity[]) => void;
-
-async function untilGone(job: Job, limitMs: number, act: Act): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  for (let rest = stragglersOf(job); rest.length > 0 && performance.now() < deadline; rest = stragglersOf(job)) {
-    act(rest);
-    await delay(LOOK_AGAIN_MS);
-  }
+function stragglersOf(job: Job): ProcessEntry[] {
+  const variable = Object.entries(jobMark(job)).map(([name, value]) => `${name}=${value}`)[0] ?? '';
+  const limit = String(limitOf(job));
+  return allProcesses()
+    .filter(({ pid, isZombie }) => pid !== process.pid && !isZombie && maySignal(pid))
+    .filter(({ pid }) => limitIn(pid) === limit || environmentOf(pid).includes(variable));
 }
 
-function signalAll(processes: readonly ProcessIdentity[], signal: NodeJS.Signals, lock: Signals): void {
-  for (const identity of processes) {
-    try {
-      signalSurely(identity, signal, lock);
-    } catch {
-      // ended meanwhile, or beyond our rights
-    }
-  }
-}
-
-function stragglersOf(job: Job): ProcessIdentity[] {
-  const mark = Object.entries(jobMark(job)).map(([name, value]) => `${name}=${value}`)[0] ?? '';
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name))
-    .map((name) => identityOf(Number(name)))
-    .filter(({ pid }) => pid !== process.pid && bears(pid, mark));
-}
-
-/** Environments of other accounts cannot be read; a zombie has none. */
-function bears(pid: number, mark: string): boolean {
+function maySignal(pid: number): boolean {
   try {
-    if (statSync(`/proc/${pid}`).uid !== process.getuid?.()) return false;
-    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(mark);
+    return process.kill(pid, 0);
   } catch {
     return false;
   }
 }
 
-function describe({ pid }: ProcessIdentity): string {
+/** The hard limit. Anybody may read it, also of a process that hides its memory, such as an agent for keys. */
+function limitIn(pid: number): string | undefined {
+  return /^Max realtime timeout +\S+ +(\d+)/m.exec(read(pid, 'limits'))?.[1];
+}
+
+function environmentOf(pid: number): string[] {
+  return read(pid, 'environ').split('\0');
+}
+
+/** Empty when it may not be read, or is gone. */
+function read(pid: number, file: 'limits' | 'environ'): string {
   try {
-    return `${printable(readFileSync(`/proc/${pid}/comm`, 'latin1').trim())} (${pid})`;
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1');
   } catch {
-    return String(pid);
+    return '';
   }
 }

@@ -5,7 +5,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
 import { identityOf } from '../../src/contract/process-identity.ts';
-import { type Group, ProcessTree, signalSurely } from '../../src/contract/process-tree.ts';
+import { type Group, ProcessTree } from '../../src/contract/process-tree.ts';
+import { signalEach } from '../../src/contract/processes.ts';
 import { loadBuiltLock } from '../native/built.ts';
 import { eventually } from '../support/eventually.ts';
 import { signal, treeOf } from '../support/processes.ts';
@@ -111,10 +112,10 @@ for (const [kernel, means] of [
   test(`a process with a known pid and another start time gets no signal (${kernel})`, async () => {
     const child = spawn('sleep', ['600'], { stdio: 'ignore' });
     const { pid, startTime } = identityOf(child.pid ?? 0);
-    signalSurely({ pid, startTime: String(Number(startTime) - 1) }, 'SIGKILL', means);
-    signalSurely({ pid, startTime: '' }, 'SIGKILL', means);
+    signalEach([{ pid, startTime: String(Number(startTime) - 1) }], 'SIGKILL', means);
+    signalEach([{ pid, startTime: '' }], 'SIGKILL', means);
     assert.equal(identityOf(pid).startTime, startTime);
-    signalSurely({ pid, startTime }, 'SIGTERM', means);
+    signalEach([{ pid, startTime }], 'SIGTERM', means);
     const [, signal] = await once(child, 'exit');
     assert.equal(signal, 'SIGTERM', 'it was not the SIGKILL');
   });

@@ -3,10 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { afterEach, test } from 'node:test';
+import { chmod, copyFile } from 'node:fs/promises';
+import { afterEach, before, test } from 'node:test';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
 import { eventually } from '../support/eventually.ts';
-import { treeOf } from '../support/processes.ts';
+import { allGone, allProcesses, treeOf } from '../support/processes.ts';
 import type { LiveCall, StagedJob } from '../support/staged-job.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -37,9 +38,11 @@ const hiding = [
   'until [ "$(pgrep -u "$(id -u)" -c sleep)" -ge 6 ]; do sleep 0.02; done',
 ].join('\n');
 
+const LAST = 'sleep 300';
+
 async function running(commands: string): Promise<{ job: StagedJob; call: LiveCall }> {
   const job = await (await world.stages({ options })).configured();
-  const call = job.start(`${commands}\necho ready\nsleep 300`);
+  const call = job.start(`${commands}\necho ready\n${LAST}`);
   await call.until('ready\n');
   return { job, call };
 }
@@ -156,6 +159,63 @@ test('when both are killed, cleanup ends what still lives', async () => {
   assert.equal(cleaned.outcome.kind, 'success', cleaned.stderr);
   await nothingLives(5_000);
   await call.ended;
+});
+
+/** The memory and the environment of who runs it may not be read, as those of an agent for keys: proc(5). */
+const opaque = world.at('opaque');
+before(async () => {
+  await copyFile('/bin/sleep', opaque);
+  await chmod(opaque, 0o711);
+  await chmod(world.directory, 0o711);
+});
+
+/** Loses what can be lost: session, parents, environment. */
+const SHEDDING = [
+  'setsid env -i /bin/sleep 301 > /dev/null 2>&1 < /dev/null & disown',
+  `(setsid env -i /bin/bash -c '(trap "" TERM HUP; /bin/sleep 302; /bin/sleep 303) &' > /dev/null 2>&1 < /dev/null &)`,
+  `(env -i ${opaque} 304 > /dev/null 2>&1 < /dev/null &)`,
+].join('\n');
+
+/** All that lives of the account, once the last command of each job does. */
+async function settled(jobs: number): Promise<Set<number>> {
+  const last = async () => (await allProcesses()).filter(({ uid, command }) => uid === account.uid && command === LAST);
+  await eventually('the jobs have come to their last command', async () => (await last()).length === jobs);
+  return new Set(await processesOf(account.uid));
+}
+
+/** Neither sees the end of the other. */
+async function killBoth(call: LiveCall): Promise<void> {
+  const [auth, jacamar] = await programs(call);
+  process.kill(auth, 'SIGSTOP');
+  process.kill(jacamar, 'SIGKILL');
+  process.kill(auth, 'SIGKILL');
+  await allGone('both programs', [auth, jacamar]);
+}
+
+test('when both are killed at once, cleanup ends what shed environment, session and parents', async () => {
+  const { job, call } = await running(SHEDDING);
+  await settled(1);
+  await killBoth(call);
+  const left = await processesOf(account.uid);
+  assert.ok(left.length >= 5, `${left.length} processes of the job live on`);
+  const cleaned = await job.cleanup();
+  assert.equal(cleaned.outcome.kind, 'success', cleaned.stderr);
+  assert.match(cleaned.stderr, /^Ended \d+ process\(es\) that outlived a killed stage: .*opaque/);
+  assert.deepEqual(await processesOf(account.uid), []);
+  await call.ended;
+});
+
+test('such a cleanup leaves alone what another job of the same account runs at the same time', async () => {
+  const other = await running(SHEDDING);
+  const theirs = await settled(1);
+  const { job, call } = await running(SHEDDING);
+  await settled(2);
+  await killBoth(call);
+  await job.cleanup();
+  assert.deepEqual(new Set(await processesOf(account.uid)), theirs);
+  other.call.stop();
+  await other.call.ended;
+  await nothingLives();
 });
 
 test('cleanup beside a run that still lives ends the run first', async () => {

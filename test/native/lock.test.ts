@@ -126,8 +126,22 @@ describe('limits', () => {
     }
   });
 
+  test('are lowered for good by lowerLimit, the soft one as far as it has to be', async () => {
+    const code = `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(addonFile('lock'))}); const lock = m.exports;
+      const show = () => console.log(...Object.values(lock.getLimit('realTime')));
+      process.setuid?.(65534);
+      lock.lowerLimit('realTime', 2n ** 62n + 5n), show();
+      lock.setSoftLimit('realTime', 7n), lock.lowerLimit('realTime', 9n), show();
+      try { lock.lowerLimit('realTime', 10n); } catch ({ code, syscall }) { console.log(code, syscall); }
+      show();`;
+    const both = '4611686018427387909n 4611686018427387909n';
+    const { stdout } = await finished(process.execPath, ['-e', code]);
+    assert.equal(stdout, `${both}\n7n 9n\nEPERM setrlimit\n7n 9n\n`);
+  });
+
   test('refuse other resources and values', () => {
     assert.throws(() => lock.getLimit('cpu' as 'stack'), RangeError);
+    assert.throws(() => lock.lowerLimit('stack', 1 as unknown as bigint), TypeError);
     assert.throws(() => lock.setSoftLimit('stack', 1 as unknown as bigint), TypeError);
     for (const value of [-1n, 2n ** 64n]) assert.throws(() => lock.setSoftLimit('stack', value), RangeError);
     const { hard } = lock.getLimit('openFiles');

@@ -25,7 +25,7 @@ const STAGES: readonly Stage[] = ['config', 'prepare', 'run', 'run', 'run', 'cle
 /** A job that hides what it can; one in four times a deaf part of it has to be killed, which takes longer. */
 const SCRIPT = [
   'setsid sleep 301 &',
-  '(setsid sleep 302 > /dev/null 2>&1 < /dev/null & )',
+  '(setsid env -i /bin/sleep 302 > /dev/null 2>&1 < /dev/null & )',
   '[ "$((RANDOM % 4))" != 0 ] || (setsid bash -c "trap : TERM; sleep 303; sleep 304" & )',
   'sleep 0.1',
 ].join('\n');
