@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmod, copyFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { afterEach, before, test } from 'node:test';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
 import { eventually } from '../support/eventually.ts';
@@ -40,8 +41,8 @@ const hiding = [
 
 const LAST = 'sleep 300';
 
-async function running(commands: string): Promise<{ job: StagedJob; call: LiveCall }> {
-  const job = await (await world.stages({ options })).configured();
+async function running(commands: string, auth = {}): Promise<{ job: StagedJob; call: LiveCall }> {
+  const job = await (await world.stages({ options: { ...options, auth } })).configured();
   const call = job.start(`${commands}\necho ready\n${LAST}`);
   await call.until('ready\n');
   return { job, call };
@@ -64,6 +65,22 @@ test('SIGTERM ends everything of the job, however it hides, with a system failur
   assert.deepEqual(await processesOf(account.uid), [], 'when the stage ends, not some time later');
   assert.equal((await job.cleanup()).outcome.kind, 'success');
   assert.equal((await job.log()).find(({ level }) => level === 'ERROR')?.details?.['code'], 'ERR_STOPPED');
+});
+
+/** As before Linux 5.3: a filter answers the calls with ENOSYS. */
+const older = {
+  seccomp: {
+    block_calls: ['pidfd_open', 'pidfd_send_signal', 'close_range'],
+    error_num_block_actions: constants.errno.ENOSYS,
+  },
+};
+
+test('so it does where the kernel has no process descriptors', async () => {
+  const { call } = await running(`grep -q '^Seccomp:.*2' /proc/self/status\n${hiding}`, older);
+  assert.ok((await processesOf(account.uid)).length > 10);
+  call.stop();
+  assert.deepEqual((await call.ended).outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.deepEqual(await processesOf(account.uid), [], 'when the stage ends, not some time later');
 });
 
 test('a script that answers SIGTERM with success is stopped all the same', async () => {
