@@ -76,10 +76,13 @@ const older = {
 };
 
 test('so it does where the kernel has no process descriptors', async () => {
-  const { call } = await running(`grep -q '^Seccomp:.*2' /proc/self/status\n${hiding}`, older);
+  const saving = `grep -q '^Seccomp:.*2' /proc/self/status; trap 'echo saved; exit 0' TERM`;
+  const { call } = await running(`${saving}\n${hiding}`, older);
   assert.ok((await processesOf(account.uid)).length > 10);
   call.stop();
-  assert.deepEqual((await call.ended).outcome, { kind: 'system-failure', text: 'exit status 2' });
+  const { outcome, stdout } = await call.ended;
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.match(stdout, /^saved$/m);
   assert.deepEqual(await processesOf(account.uid), [], 'when the stage ends, not some time later');
 });
 
