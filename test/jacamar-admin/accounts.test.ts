@@ -6,18 +6,20 @@ import { test } from 'node:test';
 import { createAccount, processesOf } from '../support/accounts.ts';
 
 test('a test account is a person with a private home, and leaves nothing behind', async () => {
-  const account = await createAccount({ groups: ['jt_group_of_accounts'] });
+  const account = await createAccount({ groups: 2 });
   assert.match(account.name, /^jt_[0-9a-f]+$/);
   assert.ok(account.uid >= 1000);
   assert.equal(statSync(account.home).mode & 0o777, 0o700);
-  assert.match(spawnSync('id', ['-Gn', account.name], { encoding: 'utf8' }).stdout, /jt_group_of_accounts/);
+  const { stdout } = spawnSync('id', ['-Gn', account.name], { encoding: 'utf8' });
+  assert.deepEqual(stdout.trim().split(' '), [account.name, ...account.groups]);
   const child = spawn('sleep', ['600'], { uid: account.uid, gid: account.gid });
   await once(child, 'spawn');
   await account.remove();
   assert.deepEqual(await processesOf(account.uid), []);
   assert.equal(existsSync(account.home), false);
-  for (const database of ['passwd', 'group']) {
-    assert.equal(spawnSync('getent', [database, account.name]).status, 2);
+  assert.equal(spawnSync('getent', ['passwd', account.name]).status, 2);
+  for (const group of [account.name, ...account.groups]) {
+    assert.equal(spawnSync('getent', ['group', group]).status, 2, group);
   }
   await account.remove();
 });

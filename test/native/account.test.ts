@@ -13,7 +13,7 @@ const credentials = loadBuiltCredentials();
 describe('lookUpAccount', () => {
   let account: TestAccount;
   before(async () => {
-    account = await createAccount({ groups: ['jt_nativea', 'jt_nativeb', 'jt_nativec'], shell: '/bin/sh' });
+    account = await createAccount({ groups: 3, shell: '/bin/sh' });
   });
   after(() => account.remove());
 

@@ -18,7 +18,7 @@ describe('a service account with file capabilities', () => {
   let node: string;
 
   before(async () => {
-    [service, target] = [await createAccount(), await createAccount({ groups: ['jt_nativecaps'] })];
+    [service, target] = [await createAccount(), await createAccount({ groups: 1 })];
     directory = mkdtempSync(path.join(tmpdir(), 'jt_caps_'));
     node = path.join(directory, 'node');
     copyFileSync(process.execPath, node);

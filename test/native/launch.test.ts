@@ -34,7 +34,7 @@ const statusLine = (status: string, name: string): string => {
 describe('launch as a real account', () => {
   let account: TestAccount;
   before(async () => {
-    account = await createAccount({ groups: ['jt_nativex', 'jt_nativey', 'jt_nativez'] });
+    account = await createAccount({ groups: 3 });
   });
   after(() => account.remove());
 

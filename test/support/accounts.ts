@@ -10,8 +10,8 @@ const run = promisify(execFile);
 
 /** What a test wants of its account; everything has a default. */
 export interface AccountWishes {
-  /** Supplementary groups; those named `jt_…` are created, and removed with the account. */
-  readonly groups?: readonly string[];
+  /** How many supplementary groups; they are the account's alone, since others may go while it is looked at. */
+  readonly groups?: number;
   readonly shell?: string;
   /** Home directory; created with mode 0700. */
   readonly home?: string;
@@ -24,6 +24,8 @@ export interface TestAccount {
   readonly uid: number;
   readonly gid: number;
   readonly home: string;
+  /** Names of the supplementary groups. */
+  readonly groups: readonly string[];
   /** Ends the account's processes and removes it, its home and its own groups. Safe to call twice. */
   remove(): Promise<void>;
 }
@@ -32,9 +34,8 @@ export interface TestAccount {
 export async function createAccount(wishes: AccountWishes = {}): Promise<TestAccount> {
   const name = `jt_${randomBytes(5).toString('hex')}`;
   const home = wishes.home ?? `/home/${name}`;
-  const groups = wishes.groups ?? [];
-  const ownGroups = groups.filter((group) => group.startsWith('jt_'));
-  for (const group of ownGroups) await locked('groupadd', ['--force', group]);
+  const groups = Array.from({ length: wishes.groups ?? 0 }, (_, index) => `${name}_${index}`);
+  for (const group of groups) await locked('groupadd', [group]);
   await locked('useradd', [
     ...['--create-home', '--home-dir', home, '--key', 'HOME_MODE=0700', '--user-group'],
     ...['--shell', wishes.shell ?? '/bin/bash'],
@@ -46,10 +47,10 @@ export async function createAccount(wishes: AccountWishes = {}): Promise<TestAcc
   let removal: Promise<void> | undefined;
   const remove = () => {
     // Once only: after the first removal the user id can belong to the account of another test.
-    removal ??= removeAccount(name, uid, ownGroups);
+    removal ??= removeAccount(name, uid, groups);
     return removal;
   };
-  return { name, uid, gid, home, remove };
+  return { name, uid, gid, home, groups, remove };
 }
 
 /** Ends everything that runs with this user id, in whatever session it is. */

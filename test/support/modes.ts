@@ -37,7 +37,7 @@ export async function allowSudo(world: World, ...defaults: string[]): Promise<vo
 /** Plays the suite in one deployment. */
 export async function behaves(mode: Mode): Promise<void> {
   const { deployment } = mode;
-  const accounts = [{ groups: ['jt_modes1', 'jt_modes2'] }];
+  const accounts = [{ groups: 2 }];
   const world = await openWorld({ deployment, accounts });
   await mode.furnish?.(world);
   const suite = new Suite(mode, world);

@@ -10,7 +10,7 @@ import { PrivateHost } from '../support/threats-host.ts';
 import { allowed, auditLine, failed, refused } from '../support/threats-verdict.ts';
 import { openWorld } from '../support/world.ts';
 
-const world = await openWorld({ accounts: [{ groups: ['jt_identity'] }] });
+const world = await openWorld({ accounts: [{ groups: 1 }] });
 const { account } = world;
 const host = await PrivateHost.open(world);
 

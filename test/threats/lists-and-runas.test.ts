@@ -13,9 +13,10 @@ import { allGone, allProcesses } from '../support/processes.ts';
 import { allowed, ask, auditLine, failed, refused } from '../support/threats-verdict.ts';
 import { openWorld } from '../support/world.ts';
 
-const world = await openWorld({ accounts: [{ groups: ['jt_lista', 'jt_listb'] }, {}] });
+const world = await openWorld({ accounts: [{ groups: 2 }, {}] });
 const { account, gitlab } = world;
 const [, target = account] = world.accounts;
+const [groupA = '', groupB = ''] = account.groups;
 const auth = (table: Record<string, unknown>, wishes: JobWishes = {}): JobWishes => ({
   ...wishes,
   options: { auth: table },
@@ -29,15 +30,15 @@ const hanging = hang();
 const other = 'jt_someone_else';
 const userAllow = { absent: undefined, 'the user': [other, account.name], others: [other] };
 const userBlock = { nobody: [], 'the user': [other, account.name] };
-const groupBlock = { none: [] as string[], 'a group of the user': ['jt_listb'], 'another group': ['daemon'] };
-const groupAllow = { absent: undefined, 'a group of the user': ['daemon', 'jt_lista'], 'another group': ['daemon'] };
+const groupBlock = { none: [] as string[], 'a group of the user': [groupB], 'another group': ['daemon'] };
+const groupAllow = { absent: undefined, 'a group of the user': ['daemon', groupA], 'another group': ['daemon'] };
 
 /** The documented order, written down a second time: what the first list that speaks of the user says. */
 function documented(lists: { ua: string; ub: string; gb: string; ga: string }): [string, string] {
   if (lists.ua === 'the user') return ['allowed', `user_allowlist: ${account.name}`];
   if (lists.ub === 'the user') return ['refused', 'ERR_USER_BLOCKED'];
   if (lists.gb === 'a group of the user') return ['refused', 'ERR_GROUP_BLOCKED'];
-  if (lists.ga === 'a group of the user') return ['allowed', 'groups_allowlist: jt_lista'];
+  if (lists.ga === 'a group of the user') return ['allowed', `groups_allowlist: ${groupA}`];
   const open = lists.ua === 'absent' && lists.ga === 'absent';
   return open ? ['allowed', 'no allowlist'] : ['refused', 'ERR_NOT_ALLOWED'];
 }
@@ -238,7 +239,7 @@ test('lists_pre_validation asks the lists about the login before the script is r
   assert.ok(!existsSync(marker), 'the script was not asked');
   await refused(world, await table({ user_blocklist: [target.name] }), 'ERR_USER_BLOCKED');
   assert.ok(existsSync(marker), 'the script was asked');
-  await refused(world, await table({ groups_blocklist: ['jt_lista'] }), 'ERR_GROUP_BLOCKED');
+  await refused(world, await table({ groups_blocklist: [groupA] }), 'ERR_GROUP_BLOCKED');
 });
 
 const endings: Record<string, [string, string, RegExp]> = {
