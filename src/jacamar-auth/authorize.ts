@@ -11,6 +11,7 @@ import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import { type Account, findAccount, lookUp, lookUpGid } from './account.ts';
 import { bindToJob, onlyValue } from './binding.ts';
+import { isRoot } from './credentials.ts';
 import { type Decision, noteAccount, noteClaims } from './decision.ts';
 import { checkJobAtServer } from './job-check.ts';
 import { findKey, pinnedKey } from './keys.ts';
@@ -98,7 +99,7 @@ export async function authorizeCleanup(
 
 /** In root mode only root can have written the record. A service account could have, if it were broken into. */
 function recordIsAuthority(): boolean {
-  return process.geteuid?.() === 0;
+  return isRoot();
 }
 
 function requireRecorded(claims: Claims, record: JobRecord): void {

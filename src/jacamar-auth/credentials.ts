@@ -84,6 +84,11 @@ export interface Credentials {
   capabilities(): { readonly permitted: string; readonly effective: string; readonly ambient: string };
 }
 
+/** Whether this process has root's rights; else it is a service account, with capabilities or without. */
+export function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
+
 /** Loads the addon from beside the installed runtime: `<prefix>/lib/credentials.node`. */
 export function loadCredentials(): Credentials {
   const file = path.join(path.dirname(process.execPath), '../lib/credentials.node');

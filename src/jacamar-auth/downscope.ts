@@ -9,7 +9,7 @@ import { decodeReport, type Report } from '../contract/handoff.ts';
 import type { Lock } from '../contract/lock.ts';
 import { ProcessTree } from '../contract/process-tree.ts';
 import type { Account } from './account.ts';
-import type { Credentials, ExitStatus } from './credentials.ts';
+import { type Credentials, type ExitStatus, isRoot } from './credentials.ts';
 import { type Channel, openPipedChannel, openSocketChannel } from './downscope/channel.ts';
 import type { Downscope, Mechanism } from './downscope/mechanism.ts';
 import { none } from './downscope/none.ts';
@@ -123,8 +123,7 @@ async function endLeftovers(downscope: Downscope, credentials: Credentials, tree
 
 /** The rights of root, or none needed. */
 function maySignal({ account }: Downscope): boolean {
-  const ours = process.geteuid?.();
-  return ours === 0 || ours === account.uid;
+  return isRoot() || process.geteuid?.() === account.uid;
 }
 
 async function begin(errand: Errand, credentials: Credentials): Promise<Running> {

@@ -11,7 +11,7 @@ import { restoreOpenFiles } from '../contract/limits.ts';
 import { type Lock, loadLock } from '../contract/lock.ts';
 import { createLog, type Log, SILENT_LOG } from '../contract/log.ts';
 import type { Environment } from '../contract/program.ts';
-import { type Credentials, loadCredentials } from './credentials.ts';
+import { type Credentials, isRoot, loadCredentials } from './credentials.ts';
 import { openLogSink } from './log-sink.ts';
 import { readTrustedFile, UntrustedFileError } from './trusted-file.ts';
 
@@ -80,7 +80,7 @@ function withoutConfiguration(stage: string): SystemFailure {
 
 /** A service account has no place in /run of its own; its home is as trustworthy as itself. */
 export function defaultStateDirectory(): string {
-  if (process.geteuid?.() === 0) return '/run/jacamar';
+  if (isRoot()) return '/run/jacamar';
   return join(userInfo().homedir, '.local/state/jacamar');
 }
 

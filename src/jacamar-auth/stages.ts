@@ -24,6 +24,7 @@ import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';
 import { type CallFilter, callFilter } from './call-filter.ts';
+import { isRoot } from './credentials.ts';
 import { type Decision, decide } from './decision.ts';
 import {
   continueStarter,
@@ -97,7 +98,7 @@ async function config(step: Step): Promise<void> {
 function warnOfWeakness({ site, served: { server } }: Step): void {
   if (!isSafeTransport(new URL(server.url)))
     site.log.warn('the GitLab server is asked without TLS', { server: server.url });
-  const isService = process.geteuid?.() !== 0 && site.configuration.auth.downscope === 'setuid';
+  const isService = !isRoot() && site.configuration.auth.downscope === 'setuid';
   if (isService && statSync(site.configurationPath).uid !== 0) {
     site.log.warn(
       'the configuration belongs to the service account: whoever has that account decides who runs as whom',

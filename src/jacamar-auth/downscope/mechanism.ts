@@ -62,10 +62,6 @@ export function directPlan(downscope: Downscope, args: readonly string[]): Mecha
   };
 }
 
-export function isRoot(): boolean {
-  return process.geteuid?.() === 0;
-}
-
 /** A filter would bind the program that changes the ids first, and could not let it do that. */
 export function refuseFilter(mode: string, { hasFilter }: DownscopeWishes): void {
   if (hasFilter) refuseDeployment(`"${mode}" cannot be combined with [auth.seccomp]; "setuid" can`);

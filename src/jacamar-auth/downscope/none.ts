@@ -1,6 +1,7 @@
 // downscope = "none": jacamar runs as the account that runs the runner. Authorization decides all the same.
 
-import { directPlan, isRoot, type Mechanism, refuseDeployment } from './mechanism.ts';
+import { isRoot } from '../credentials.ts';
+import { directPlan, type Mechanism, refuseDeployment } from './mechanism.ts';
 
 export const none: Mechanism = {
   isIndirect: false,

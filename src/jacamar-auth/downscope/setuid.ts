@@ -1,7 +1,7 @@
 // downscope = "setuid": our own child changes its ids for good, proves it, and becomes jacamar.
 
-import type { Credentials } from '../credentials.ts';
-import { directPlan, isRoot, type Mechanism, refuseDeployment, refuseTerminal } from './mechanism.ts';
+import { type Credentials, isRoot } from '../credentials.ts';
+import { directPlan, type Mechanism, refuseDeployment, refuseTerminal } from './mechanism.ts';
 
 export const setuid: Mechanism = {
   isIndirect: false,

@@ -1,15 +1,9 @@
 // downscope = "su": a login by su, with everything that PAM does for one (limits, keyrings, sessions).
 
 import { PIPED_OPTION } from '../../contract/handoff.ts';
+import { isRoot } from '../credentials.ts';
 import { accountEnvironment } from '../environment.ts';
-import {
-  findSystemProgram,
-  isRoot,
-  type Mechanism,
-  refuseDeployment,
-  refuseFilter,
-  refuseTerminal,
-} from './mechanism.ts';
+import { findSystemProgram, type Mechanism, refuseDeployment, refuseFilter, refuseTerminal } from './mechanism.ts';
 
 const PLACES = ['/usr/bin/su', '/bin/su'];
 

@@ -1,15 +1,9 @@
 // downscope = "sudo": the site's sudoers file says which accounts the runner's account may start jacamar as.
 
 import { PIPED_OPTION } from '../../contract/handoff.ts';
+import { isRoot } from '../credentials.ts';
 import { accountEnvironment } from '../environment.ts';
-import {
-  findSystemProgram,
-  isRoot,
-  type Mechanism,
-  refuseDeployment,
-  refuseFilter,
-  refuseTerminal,
-} from './mechanism.ts';
+import { findSystemProgram, type Mechanism, refuseDeployment, refuseFilter, refuseTerminal } from './mechanism.ts';
 
 const PLACES = ['/usr/bin/sudo', '/usr/local/bin/sudo'];
 
