@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmod, copyFile } from 'node:fs/promises';
+import { chmod, copyFile, rm } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { afterEach, before, test } from 'node:test';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
@@ -244,6 +244,16 @@ test('cleanup beside a run that still lives ends the run first', async () => {
   assert.equal(outcome.kind, 'success', stderr);
   await nothingLives(5_000);
   assert.equal((await call.ended).outcome.kind, 'system-failure');
+});
+
+test("a run ends as it should when the runner's directory for the job is gone already", async () => {
+  const { job, call } = await running('sleep 301 &');
+  await rm(job.attempt.directory, { recursive: true });
+  call.stop();
+  const { outcome, stderr } = await call.ended;
+  assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+  assert.match(stderr, /^Stopped by the runner\. \(reference [0-9a-f]{8}\)$/m);
+  await nothingLives();
 });
 
 test('processes of the account that are not of the job live on', async () => {

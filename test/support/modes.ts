@@ -312,6 +312,19 @@ class Suite {
       assert.deepEqual((await call.ended).outcome, { kind: 'system-failure', text: 'exit status 2' });
     });
 
+    const { service } = this.#world;
+    if (service !== undefined) {
+      this.#test('the runner stops a job with no more than the rights of its own account', async () => {
+        const { call } = await this.#running(HIDING);
+        const group = -(await call.pid());
+        const kill = `process.setgid(${service.gid}); process.setuid(${service.uid}); process.kill(${group}, 'SIGTERM')`;
+        execFileSync(process.execPath, ['-e', kill]);
+        const { outcome } = await call.ended;
+        assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
+        assert.deepEqual(await this.#living(), []);
+      });
+    }
+
     this.#test('a cancel lets after_script run', async () => {
       const script = ['echo ready', 'sleep 300'];
       const job = await this.#world.start({ options, script, afterScript: ['echo "after $CI_JOB_STATUS"'] });
