@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { processesOf } from '../support/accounts.ts';
 import { eventually } from '../support/eventually.ts';
+import { allProcesses } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -21,8 +21,8 @@ afterEach(async () => {
 
 const profile = (text: string) => writeFile(join(account.home, '.bash_profile'), text);
 
-/** What the profile does, the command to blame, and the shell's exit status where it is sure. */
-const deadly: readonly [text: string, command: string, status?: number][] = [
+/** What the profile does, the command to blame, and how the shell ends where that is sure. */
+const deadly: readonly [text: string, command: string, end?: number | 'SIGKILL'][] = [
   ['exit 0', 'exit', 0],
   ['exit 3', 'exit', 3],
   ['exec true', 'exec', 0],
@@ -31,14 +31,16 @@ const deadly: readonly [text: string, command: string, status?: number][] = [
   ['while read -r line; do :; done', 'read'],
   ['exec < /dev/null', 'exec'],
   ['set -e; false', 'false', 1],
+  ['kill -KILL $$', 'kill', 'SIGKILL'],
 ];
 
-for (const [text, command, status] of deadly) {
+for (const [text, command, end] of deadly) {
   test(`a profile with \`${text}\` fails the job, names file and line, and is not tried again`, async () => {
     await profile(`# a comment\nA=secret\n${text}\nB=later\n`);
     const played = await world.play({ script: `touch ${marker}` });
     assert.equal(played.verdict, 'build-failure', played.jobLog);
-    assert.match(played.jobLog, new RegExp(`ended with exit status ${status ?? '\\d+'} before the script could start`));
+    const how = typeof end === 'string' ? `was ended by ${end}` : `ended with exit status ${end ?? '\\d+'}`;
+    assert.match(played.jobLog, new RegExp(`${how} before the script could start`));
     assert.ok(played.jobLog.includes(`Look at ${account.home}/.bash_profile, line 3 (${command}).`), played.jobLog);
     assert.doesNotMatch(played.jobLog, /secret/);
     assert.equal(played.stages.filter(({ name }) => name === 'config').length, 1);
@@ -72,7 +74,8 @@ test('what a profile starts when it is looked at a second time does not stay', a
   await profile('setsid sleep 300 & disown\nexit 3\n');
   const { outcome } = await job.run('true');
   assert.equal(outcome.kind, 'build-failure');
-  assert.deepEqual(await processesOf(account.uid), []);
+  const left = (await allProcesses()).filter(({ uid }) => uid === account.uid);
+  assert.deepEqual(left, []);
 });
 
 test('a profile that hangs is named in the job log while it does, and a cancel ends it', async () => {

@@ -1,14 +1,12 @@
 // Runs a script in the user's login shell on this host: `bash --login`, which starts `bash <script>`.
 
-import { once } from 'node:events';
-import { accessSync, closeSync, constants as files } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { setTimeout as delay, setImmediate as whatIsReady } from 'node:timers/promises';
 import { FIRST_RUN_STAGE } from '../../contract/custom-executor.ts';
-import { JobError, ScriptFailure, SystemFailure } from '../../contract/errors.ts';
+import { ScriptFailure, SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
 import { withLargestStack } from '../../contract/limits.ts';
-import { type Lock, loadLock } from '../../contract/lock.ts';
+import { loadLock } from '../../contract/lock.ts';
 import { ProcessTree } from '../../contract/process-tree.ts';
 import { tell, writeFully } from '../../contract/program.ts';
 import { endOfParent } from '../../contract/runner-life.ts';
@@ -23,8 +21,7 @@ import {
   readProgress,
   shellEnvironment,
 } from '../login-shell.ts';
-import { locateOutput } from '../profile-output.ts';
-import { locateAssignment, locateInBashEnv, locateInProfile, type TracedShell } from '../profile-trace.ts';
+import { notBegun, profileFailed, type WatchedRun, watchProfile } from '../profile-diagnosis.ts';
 import { openReader, type Reader, Relay } from '../relay.ts';
 import { jobMark } from '../stragglers.ts';
 import { type ExitStatus, findProgram, type Subprocess, startProgram } from '../subprocess.ts';
@@ -35,24 +32,15 @@ const LOGOUT_LIMIT_MS = 10_000;
 const LEFTOVER_PATIENCE_MS = 2_000;
 /** The same when jacamar-auth was killed: the runner gives up on our output after force_kill_timeout, 10 s. */
 const ABANDONED_PATIENCE_MS = 3_000;
-/** How long a profile may take before the job log says where it is, in milliseconds. */
-const SLOW_PROFILE_MS = 20_000;
 /** For output of processes that are kept: it is passed on no longer than this. */
 const KEPT_OUTPUT = { silenceMs: 500, totalMs: 3_000 } as const;
 
 /** What one run works with. */
-interface Run {
-  readonly script: string;
+interface Run extends WatchedRun {
   readonly settings: Handoff['settings'];
-  readonly stop: AbortSignal;
   /** Aborted when our parent has ended. */
   readonly abandoned: AbortSignal;
-  readonly lock: Lock;
   readonly group: ControlGroup | undefined;
-  readonly tree: ProcessTree;
-  readonly shell: TracedShell;
-  /** What is said once per job is said in the first of its run stages. */
-  readonly isFirst: boolean;
 }
 
 /** The login shell at work. */
@@ -133,17 +121,14 @@ async function untilScriptEnds(run: Run, started: Started): Promise<void> {
   stop.addEventListener('abort', onStop, { once: true });
   // The death of jacamar-auth comes as an ordinary SIGTERM sometimes (death signal), or while a stop goes on.
   run.abandoned.addEventListener('abort', () => tree.hurry(ABANDONED_PATIENCE_MS), { once: true });
-  const watching = [
-    tellWhereItHangs(run, progress, AbortSignal.any([stop, isOver.signal])),
-    tellWhatPrints(run, started, isOver.signal),
-  ];
+  const watching = watchProfile(run, started, isOver.signal);
   await Promise.race([
     child.exited,
     ...relays.map((relay) => relay.broken),
     progress.until(/^ended [0-9]/m).then(() => child.exitedWithin(LOGOUT_LIMIT_MS)),
   ]);
   isOver.abort();
-  await Promise.all(watching);
+  await watching;
 }
 
 /** From SIGTERM to SIGKILL; jacamar-auth kills us all when kill_timeout is over, so we are a little quicker. */
@@ -174,36 +159,6 @@ async function leave({ tree }: Run): Promise<void> {
   if (left.length > 0) tell(`Left ${left.length} process(es) running: ${left.join(', ')}`);
 }
 
-/** Once, when the script has not begun after a while. */
-async function tellWhereItHangs(run: Run, marks: Reader, stop: AbortSignal): Promise<void> {
-  await delay(SLOW_PROFILE_MS, undefined, { signal: stop }).catch(() => {});
-  const { isStarted, isBegun, bashEnv } = readProgress(marks.soFar());
-  if (stop.aborted || isBegun) return;
-  const waited = `after ${SLOW_PROFILE_MS / 1000} s`;
-  if (isStarted) return tell(`Bash has not begun your script ${waited}. ${await hintAt({ ...run, stop }, bashEnv)}`);
-  const { place } = await locateInProfile(run.shell, { lock: run.lock, tree: run.tree, stop });
-  if (place !== undefined)
-    tell(`Your login shell is still busy with your profile ${waited}; it does not get past ${place}.`);
-}
-
-/**
- * Output that comes before the script has begun is the profile's. While the script runs, a second shell looks for the
- * line. With keep_processes it does not: what that shell starts would stay.
- */
-async function tellWhatPrints(run: Run, { relays: [output], progress }: Started, isOver: AbortSignal): Promise<void> {
-  const { isFirst, settings, shell, lock, tree, stop } = run;
-  if (!isFirst || settings.keepProcesses) return;
-  await Promise.race([output?.begun, once(isOver, 'abort')]);
-  await whatIsReady(); // marks that came before this output have been read then
-  if (isOver.aborted || readProgress(progress.soFar()).isBegun) return;
-  const place = await locateOutput(shell, { lock, tree, stop });
-  if (place === undefined || stop.aborted) return;
-  tell(
-    `Your profile prints to standard output in every stage: ${place}. ` +
-      'Let it be silent when JACAMAR_CI_SHELL is set, as scp, rsync and others want it, too.',
-  );
-}
-
 function unread(): SystemFailure {
   const message = 'the runner stopped reading the output of the job, so the job was ended';
   return new SystemFailure({ code: 'ERR_OUTPUT_CLOSED', message, publicMessage: message });
@@ -218,11 +173,11 @@ async function judge(
   if (isBegun && scriptCode !== undefined) {
     throw new ScriptFailure(scriptCode, `the script ended with exit status ${scriptCode}`);
   }
+  if (!isStarted) throw await profileFailed(run, shell);
   if (shell.signal !== undefined) {
     const why = shell.signal === 'SIGKILL' ? ' (the kernel does that when memory runs out)' : '';
     throw shellLost(run, 128 + constants.signals[shell.signal], `was ended by ${shell.signal}${why}`);
   }
-  if (!isStarted) throw await profileFailed(run, shell);
   if (!isBegun) throw await notBegun(run, scriptCode ?? shell.exitCode ?? 0, bashEnv);
   throw shellLost(run, shell.exitCode || 1, 'ended before the script');
 }
@@ -232,58 +187,4 @@ function shellLost({ stop }: Run, exitCode: number, what: string): ScriptFailure
   const message = `The login shell that ran your script ${what}, which counts as exit status ${exitCode}.`;
   if (!stop.aborted) tell(message);
   return new ScriptFailure(exitCode, message);
-}
-
-async function profileFailed({ settings, shell, lock, tree, stop }: Run, status: ExitStatus): Promise<Error> {
-  const { place, isMute } = await locateInProfile(shell, { lock, tree, stop });
-  await tree.end(0); // what the profile started the second time
-  if (isMute && settings.shellPath !== undefined) return noBash(shell.bash);
-  const advice =
-    place === undefined
-      ? 'Look at /etc/profile and at ~/.bash_profile, ~/.bash_login or ~/.profile: they'
-      : `Look at ${place}. Profile files`;
-  return new JobError({
-    code: 'ERR_PROFILE',
-    message:
-      `Your login shell (${shell.bash} --login) ended with exit status ${status.exitCode} before the script could start. ` +
-      `${advice} must not call exit or exec, and must not read standard input.`,
-  });
-}
-
-function noBash(shell: string): SystemFailure {
-  const message = `${shell} (general.shell_path) is no Bash that works on this host, which is no fault of the job`;
-  return new SystemFailure({ code: 'ERR_SHELL', message, publicMessage: message });
-}
-
-/** The profile is through, but Bash did not come to the first line of the script. */
-async function notBegun(run: Run, code: number, bashEnv: string): Promise<JobError> {
-  const { script, tree } = run;
-  if (!isReadable(script)) {
-    const message = `The job's script (${script}) is gone or cannot be read; your profile or another job of yours did that.`;
-    return new JobError({ code: 'ERR_SCRIPT_GONE', message });
-  }
-  const hint = await hintAt(run, bashEnv);
-  await tree.end(0); // what the profile started the second time
-  const message = `Bash ended with exit status ${code} before the first line of your script. ${hint}`;
-  return new JobError({ code: 'ERR_PROFILE', message });
-}
-
-/** Why Bash does not come to the first line: a file that it reads before every script, or it is another Bash. */
-async function hintAt({ shell, lock, tree, stop }: Run, bashEnv: string): Promise<string> {
-  const means = { lock, tree, stop };
-  if (bashEnv === '') {
-    const place = await locateAssignment('PATH', shell, means);
-    return `Is no bash, or another one, in the PATH that your profile leaves? Look at ${place ?? 'your profile'}.`;
-  }
-  const { place } = await locateInBashEnv(shell, means);
-  return `Your profile sets BASH_ENV=${bashEnv}, a file that Bash reads before every script; look at ${place ?? 'that'}.`;
-}
-
-function isReadable(path: string): boolean {
-  try {
-    accessSync(path, files.R_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
