@@ -63,8 +63,9 @@ async function firstOutput(source: Socket): Promise<TracedCommand | undefined> {
   return rest === '' || goesOn(last) ? undefined : last;
 }
 
-/** A quote that is not closed: the command has a newline in it, and what follows may be the rest of it. */
+/** A newline stands in the command, and what follows may be the rest of it: a quote or a condition that is not closed. */
 function goesOn(traced: TracedCommand | undefined): boolean {
-  const unquoted = traced?.command.replace(/\$'(?:[^'\\]|\\.)*'|'[^']*'|\\./g, '');
-  return unquoted?.includes("'") === true;
+  const command = traced?.command ?? '';
+  const unquoted = command.replace(/\$'(?:[^'\\]|\\.)*'|'[^']*'|\\./g, '');
+  return unquoted.includes("'") || /^(?:\[\[(?!.* \]\]$)|case (?!.* in$))/.test(command);
 }

@@ -147,7 +147,7 @@ const loud: readonly [text: string, command: string][] = [
   ['echo noise', 'echo'],
   ['printf noise', 'printf'],
   ['cat /etc/hostname', 'cat'],
-  ["X=$(echo quiet) A='a\nquoted\nb'; . ~/.site.sh", 'echo'],
+  ["X=$(echo quiet) A='a\nquoted\nb'; [[ $A == a* ]]; . ~/.site.sh", 'echo'],
 ];
 
 for (const [text, command] of loud) {
