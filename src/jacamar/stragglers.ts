@@ -13,6 +13,7 @@ import { tell } from '../contract/program.ts';
 const MARK = 'JACAMAR_CI_JOB';
 const PATIENCE_MS = 2_000;
 const KILL_LIMIT_MS = 5_000;
+const VAIN_LOOKS = 3;
 
 type Job = Pick<Handoff['job'], 'id' | 'server'>;
 
@@ -50,16 +51,23 @@ export async function endStragglers(job: Job, lock: Pick<Lock, 'openProcess' | '
   // A stopped process acts on SIGTERM only when it goes on.
   signalEach(found, 'SIGCONT', lock);
   const patientUntil = performance.now() + PATIENCE_MS;
+  await untilGone(job, patientUntil, () => {});
+  await untilGone(job, patientUntil + KILL_LIMIT_MS, (rest) => signalEach(rest, 'SIGKILL', lock));
+}
+
+/**
+ * A look misses a process whose parent has forked and ended while it went on, and no kernel tells us of children that
+ * are not ours: only several looks in a row that find nothing count.
+ */
+async function untilGone(job: Job, deadline: number, act: (rest: readonly ProcessEntry[]) => void): Promise<void> {
+  let vain = 0;
   await repeat(
-    () => patientUntil,
-    () => stragglersOf(job).length > 0,
-  );
-  await repeat(
-    () => patientUntil + KILL_LIMIT_MS,
+    () => deadline,
     () => {
       const rest = stragglersOf(job);
-      signalEach(rest, 'SIGKILL', lock);
-      return rest.length > 0;
+      act(rest);
+      vain = rest.length > 0 ? 0 : vain + 1;
+      return vain < VAIN_LOOKS;
     },
   );
 }
