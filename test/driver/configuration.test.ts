@@ -102,8 +102,8 @@ const faults: readonly Fault[] = [
   },
   {
     title: 'whose log has no directory',
-    make: () => world.configure({ auth: { logging: { location: '/nonexistent/log' } } }),
-    told: 'auth.logging.location: /nonexistent/log cannot be used',
+    make: () => world.configure({ auth: { logging: { location: '/proc/nonexistent/log' } } }),
+    told: 'auth.logging.location: /proc/nonexistent/log cannot be used',
   },
   {
     title: 'with a downscope that cannot be',

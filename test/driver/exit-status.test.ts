@@ -80,7 +80,7 @@ test("a full disk is the host's fault at every stage, is named, and leaves no ex
   assert.equal(stdout, '');
   assert.match(
     stderr,
-    /^The job's script cannot be written to \S+: no space is left on that file system\. This is a fault of the host/,
+    /^The job's script cannot be written to \S+: no space, or no inode, is left on its file system\. This is a fault of the host/,
   );
   assert.ok(!existsSync(other.attempt.exitCodeFile));
   assert.equal((await other.cleanup()).outcome.kind, 'success', 'which makes room, and needs none');
