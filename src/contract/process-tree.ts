@@ -73,7 +73,12 @@ export class ProcessTree {
 
   /** True when nothing that was started still lives. */
   get isEmpty(): boolean {
-    return this.#living().length === 0 && !this.#lock.hasChildren();
+    return this.#isGone || (this.#living().length === 0 && !this.#lock.hasChildren());
+  }
+
+  /** The kernel's word for it: the usual case, without a look at every process of a busy host. */
+  get #isGone(): boolean {
+    return !this.#lock.hasChildren() && (this.#group?.members() ?? []).length === 0;
   }
 
   /** SIGTERM to all at once, SIGKILL after `patienceMs`, until nothing is left. A second call waits for the first. */
@@ -90,6 +95,7 @@ export class ProcessTree {
   }
 
   async #end(patienceMs: number): Promise<Ended> {
+    if (this.#isGone) return { ended: [], killed: [], surviving: [] };
     this.#patientUntil = performance.now() + patienceMs;
     const first = this.#living();
     signalEach(first, 'SIGTERM', this.#lock);
