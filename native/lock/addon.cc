@@ -192,6 +192,12 @@ Value get_quota(const CallbackInfo& info) {
   return quota;
 }
 
+/// Output is written by system calls, so nothing waits to be flushed.
+Value exit_at_once(const CallbackInfo& info) {
+  jacamar::expect_arguments(info, 1);
+  _exit(jacamar::to_integer<int>(info[0], "code", 0, 255));
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("tryLock", Napi::Function::New<try_lock>(env, "tryLock"));
   exports.Set("unlock", Napi::Function::New<unlock>(env, "unlock"));
@@ -205,6 +211,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("lowerLimit", Napi::Function::New<lower_limit>(env, "lowerLimit"));
   exports.Set("pipe", Napi::Function::New<open_pipe>(env, "pipe"));
   exports.Set("getQuota", Napi::Function::New<get_quota>(env, "getQuota"));
+  exports.Set("exit", Napi::Function::New<exit_at_once>(env, "exit"));
   return exports;
 }
 

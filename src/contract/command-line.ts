@@ -1,16 +1,10 @@
-// The command line that both programs share: one sub-command per driver stage, with the runner's arguments.
+// The command line that both programs share: one sub-command per driver stage, with the runner's arguments. Loaded
+// for what people type; the calls of the runner are understood without it (runner-call.ts).
 
 import { Command, CommanderError } from 'commander';
 import type { DriverStage } from './custom-executor.ts';
+import type { StageCall } from './runner-call.ts';
 import { versionText } from './version.ts';
-
-/** What the runner asked for. */
-export interface StageCall {
-  readonly stage: DriverStage;
-  readonly configurationPath?: string | undefined;
-  readonly scriptPath?: string | undefined;
-  readonly runStage?: string | undefined;
-}
 
 /** A program whose usage errors are exceptions, so that the exit code stays ours. */
 export function createProgram(name: string, description: string): Command {

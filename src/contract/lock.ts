@@ -60,6 +60,8 @@ export interface Lock {
     type: 'user' | 'group',
     id: number,
   ): { readonly bytes: QuotaUsage; readonly files: QuotaUsage };
+  /** _exit(2): at once, without taking the runtime apart first. */
+  exit(code: number): never;
 }
 
 /** Loads the addon from beside the installed runtime: `<prefix>/lib/lock.node`. */

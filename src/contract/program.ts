@@ -62,23 +62,23 @@ function writeExitCode(file: string, exitCode: number): void {
   }
 }
 
+/** How long to leave a full pipe alone before the next attempt, in milliseconds. */
+const PAUSE_MS = 5;
+
 /**
  * Writes all of `text` to a descriptor, also to a pipe that is full for the moment.
  * @param patienceMs how long the pipe may stay full
  */
 export function writeFully(descriptor: number, text: string | Uint8Array, patienceMs = 10_000): void {
-  const deadline = performance.now() + patienceMs;
   let rest = typeof text === 'string' ? Buffer.from(text) : text;
-  while (rest.length > 0) rest = rest.subarray(writeSome(descriptor, rest, deadline));
-}
-
-function writeSome(descriptor: number, bytes: Uint8Array, deadline: number): number {
-  try {
-    return writeSync(descriptor, bytes);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > deadline) throw error;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    return 0;
+  for (let patience = patienceMs; rest.length > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(descriptor, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || patience <= 0) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+      patience -= PAUSE_MS;
+    }
   }
 }
 
@@ -100,7 +100,10 @@ const IGNORED_SIGNALS = ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGXFSZ'
 export interface ProgramParts {
   /** Gets the details of a crash, which no job log may show. */
   readonly reportCrash?: (error: unknown) => void;
-  /** Ends the process. Node's own way waits for threads that may hang, as in a question to a dead name server. */
+  /**
+   * Ends the process at once. Node's own way, which is taken if this throws, first frees what the kernel frees anyway,
+   * and waits for threads that may hang, as in a question to a dead name server.
+   */
   readonly exit?: (code: number) => never;
 }
 
@@ -112,7 +115,15 @@ export type Main = (argv: readonly string[], environment: Environment, stop: Abo
  * this host (Node's own code 1 would blame the user's script), and after a signal the code is never 0,
  * which the runner would take for success.
  */
-export function runProgram(main: Main, { reportCrash = () => {}, exit = process.exit }: ProgramParts = {}): void {
+export function runProgram(main: Main, { reportCrash = () => {}, exit: exitAtOnce }: ProgramParts = {}): void {
+  const exit = (code: number): never => {
+    try {
+      exitAtOnce?.(code);
+    } catch {
+      // no addon to do it
+    }
+    return process.exit(code);
+  };
   const codes = exitCodesFrom(process.env);
   const stop = new AbortController();
   for (const signal of ENDING_SIGNALS) process.on(signal, () => stop.abort(signal));

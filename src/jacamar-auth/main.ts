@@ -1,7 +1,6 @@
 // jacamar-auth: authorizes a job, then starts jacamar as the job's account. Called by GitLab Runner.
 
 import { hostname } from 'node:os';
-import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
 import { AuthorizationError, JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { createLog, errorDetails, type Log, SILENT_LOG } from '../contract/log.ts';
 import { noRoom } from '../contract/no-room.ts';
@@ -13,6 +12,7 @@ import {
   runProgram,
   tell,
 } from '../contract/program.ts';
+import { runnerCall, type StageCall } from '../contract/runner-call.ts';
 import { endOfParent } from '../contract/runner-life.ts';
 import { loadCredentials } from './credentials.ts';
 import { openLogSink } from './log-sink.ts';
@@ -23,49 +23,61 @@ const DESCRIPTION =
   'Authorizes a GitLab CI job by its signed ID token and runs it as the local account of the person who ' +
   "triggered it. Called by GitLab Runner's custom executor.";
 
-runProgram(main, { reportCrash, exit });
+runProgram(main, { reportCrash, exit: (code) => loadCredentials().exit(code) });
 
 async function main(argv: readonly string[], environment: Environment, stop: AbortSignal): Promise<number> {
+  const codes = exitCodesFrom(environment);
+  const wish = wishOfRunner(argv) ?? (await readWish(argv, codes.systemFailure));
+  if (typeof wish === 'number') return wish;
+  const end = AbortSignal.any([stop, endOfParent()]);
+  const error = await attempt(wish, environment, end);
+  return exitCodeFor(error, codes);
+}
+
+/** What the command line asks for. */
+interface Wish {
+  readonly call: StageCall;
+  /** The reason of a refusal is shown to the user. */
+  readonly isUnobfuscated: boolean;
+}
+
+function wishOfRunner(argv: readonly string[]): Wish | undefined {
+  const call = runnerCall(argv);
+  return call && { call, isUnobfuscated: false };
+}
+
+/** Or the exit code, when there is nothing more to do. */
+async function readWish(argv: readonly string[], usageError: number): Promise<Wish | number> {
+  const { addStages, createProgram, readCommandLine } = await import('../contract/command-line.ts');
   let call: StageCall | undefined;
   const program = addStages(createProgram('jacamar-auth', DESCRIPTION), (asked) => {
     call = asked;
   });
   program.option('-u, --unobfuscated', 'show the reason of a refusal in the job log; for tests of a deployment');
-  const codes = exitCodesFrom(environment);
-  const early = await readCommandLine(program, argv, codes.systemFailure);
-  if (early !== undefined || call === undefined) return early ?? codes.systemFailure;
-  const end = AbortSignal.any([stop, endOfParent()]);
-  const error = await attempt(call, environment, end, program.opts()['unobfuscated'] === true);
-  return exitCodeFor(error, codes);
+  const early = await readCommandLine(program, argv, usageError);
+  if (early !== undefined || call === undefined) return early ?? usageError;
+  return { call, isUnobfuscated: program.opts()['unobfuscated'] === true };
 }
 
 function reportCrash(error: unknown): void {
   lastResortLog('crash').error('internal error', errorDetails(error));
 }
 
-/** Not Node's way, which waits for a question to a name server that hangs. */
-function exit(code: number): never {
-  try {
-    return loadCredentials().exit(code);
-  } catch {
-    return process.exit(code);
-  }
-}
-
 /** Runs the stage; whatever stops it is logged, told, and returned. */
-async function attempt(call: StageCall, environment: Environment, stop: AbortSignal, unobfuscated: boolean) {
+async function attempt({ call, isUnobfuscated }: Wish, environment: Environment, stop: AbortSignal) {
   let site: Site | undefined;
   try {
     recordBuildExitCode(undefined, environment);
     site = openSite(call.configurationPath, `${call.stage}_exec`, environment);
-    if (unobfuscated) tell('Warning: --unobfuscated shows the reasons of refusals to everyone who can read this log.');
+    if (isUnobfuscated)
+      tell('Warning: --unobfuscated shows the reasons of refusals to everyone who can read this log.');
     await runStage(site, call, stop);
     return undefined;
   } catch (caught) {
     const error = stop.aborted
       ? stoppedBy(stop, caught)
       : (withoutRoom(caught) ?? caught ?? new Error('nothing was thrown'));
-    report(error, site?.log ?? lastResortLog(`${call.stage}_exec`), unobfuscated);
+    report(error, site?.log ?? lastResortLog(`${call.stage}_exec`), isUnobfuscated);
     recordBuildExitCode(error, environment);
     return error;
   }
@@ -85,7 +97,7 @@ function stoppedBy(stop: AbortSignal, cause: unknown): SystemFailure {
 }
 
 /** A script's own failure is the runner's to tell. For all else the user gets one text, the log the whole story. */
-function report(error: unknown, log: Log, unobfuscated: boolean): void {
+function report(error: unknown, log: Log, isUnobfuscated: boolean): void {
   if (error instanceof ScriptFailure) {
     log.info('script failed', { exitCode: error.exitCode });
     return;
@@ -94,7 +106,7 @@ function report(error: unknown, log: Log, unobfuscated: boolean): void {
   const level = error instanceof AuthorizationError ? 'warn' : 'error';
   log[level](titleOf(error), { reference, ...errorDetails(error) });
   const text = error instanceof JacamarError ? error.publicMessage : 'A fault of the CI software ended this job.';
-  const detail = unobfuscated && error instanceof Error ? `\n${codeOf(error)}: ${error.message}` : '';
+  const detail = isUnobfuscated && error instanceof Error ? `\n${codeOf(error)}: ${error.message}` : '';
   tell(`${text} (reference ${reference})${detail}`);
 }
 

@@ -3,7 +3,6 @@
 
 import { statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { StageCall } from '../contract/command-line.ts';
 import { describeConfig } from '../contract/config-output.ts';
 import { customBuildsDir } from '../contract/custom-builds-dir.ts';
 import {
@@ -20,6 +19,7 @@ import { readRunnerNumbers } from '../contract/job.ts';
 import { noRoom } from '../contract/no-room.ts';
 import { callingRunner, identityOf, mayBeAlive, type ProcessIdentity } from '../contract/process-identity.ts';
 import { tell, writeFully } from '../contract/program.ts';
+import type { StageCall } from '../contract/runner-call.ts';
 import { printable } from '../contract/text.ts';
 import type { Account } from './account.ts';
 import { type Authorization, authorize, authorizeAgain, authorizeCleanup, type ServedJob } from './authorize.ts';

@@ -3,7 +3,6 @@
 
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import type { StageCall } from '../contract/command-line.ts';
 import { type Configuration, parseConfiguration } from '../contract/config.ts';
 import { describeConfig } from '../contract/config-output.ts';
 import { customBuildsDir } from '../contract/custom-builds-dir.ts';
@@ -20,6 +19,7 @@ import { decodeHandoff, encodeHandoff, type Handoff, repositoryAccess, settingsO
 import { parseJobResponse, readRunnerNumbers } from '../contract/job.ts';
 import { callingRunner } from '../contract/process-identity.ts';
 import { type Environment, tell, writeFully } from '../contract/program.ts';
+import type { StageCall } from '../contract/runner-call.ts';
 import { printable } from '../contract/text.ts';
 import type { StageResult } from './stages.ts';
 

@@ -1,7 +1,7 @@
 // jacamar: runs one stage of a job as the user. Started by jacamar-auth with a handoff on standard input, or
 // directly (`--no-auth` with a configuration) by a runner that already runs as the user.
 
-import { addStages, createProgram, readCommandLine, type StageCall } from '../contract/command-line.ts';
+import type { createProgram } from '../contract/command-line.ts';
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
 import { HANDOFF_VARIABLE, type Handoff, PIPED_OPTION, type Report } from '../contract/handoff.ts';
 import { restoreOpenFiles } from '../contract/limits.ts';
@@ -14,11 +14,10 @@ import {
   runProgram,
   tell,
 } from '../contract/program.ts';
+import { runnerCall, type StageCall } from '../contract/runner-call.ts';
 import { endOfParent } from '../contract/runner-life.ts';
-import { announceConfig, handoffByHand } from './by-hand.ts';
 import { type Channel, openChannel, openPipedChannel } from './channel.ts';
-import { addLock } from './claim/command.ts';
-import { keepHouse, type Wishes } from './housekeeping.ts';
+import type { Wishes } from './housekeeping.ts';
 import { signalGroups } from './signal.ts';
 import { runStage, type StageResult } from './stages.ts';
 
@@ -26,7 +25,35 @@ const DESCRIPTION =
   'Runs the stages of a GitLab CI job as the user who calls it. jacamar-auth starts it; in a runner of your own, ' +
   'call it with --no-auth in its place.';
 
-runProgram(async (argv, environment, stop) => {
+runProgram(main, { exit: (code) => loadLock().exit(code) });
+
+async function main(argv: readonly string[], environment: Environment, stop: AbortSignal): Promise<number> {
+  const codes = exitCodesFrom(environment);
+  const wish = wishOfJacamarAuth(argv) ?? (await readWish(argv, codes.systemFailure, stop));
+  if (typeof wish === 'number') return wish;
+  restoreOpenFiles(environment, loadLock());
+  if (wish.isPiped) return await serveJacamarAuth(await openPipedChannel(), stop);
+  if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(await openChannel(0), stop);
+  const end = AbortSignal.any([stop, endOfParent()]);
+  return exitCodeFor(await serveRunner(wish.call, environment, end), codes);
+}
+
+/** What the command line asks for. */
+interface Wish {
+  readonly call: StageCall;
+  /** jacamar-auth is at the other end of standard input and output. */
+  readonly isPiped: boolean;
+}
+
+function wishOfJacamarAuth([first, ...words]: readonly string[]): Wish | undefined {
+  const call = first === '--no-auth' ? runnerCall(words) : undefined;
+  return call && { call, isPiped: false };
+}
+
+/** Or the exit code, when there is nothing more to do. */
+async function readWish(argv: readonly string[], usageError: number, stop: AbortSignal): Promise<Wish | number> {
+  const { addStages, createProgram, readCommandLine } = await import('../contract/command-line.ts');
+  const { addLock } = await import('./claim/command.ts');
   let call: StageCall | undefined;
   const program = addStages(createProgram('jacamar', DESCRIPTION), (asked) => {
     call = asked;
@@ -47,16 +74,11 @@ runProgram(async (argv, environment, stop) => {
   });
   program.requiredOption('--no-auth', 'no authorization happens here: run as the calling user');
   program.option(PIPED_OPTION, 'jacamar-auth is at the other end of standard input and output (sudo and su)');
-  const codes = exitCodesFrom(environment);
-  const early = await readCommandLine(program, argv, codes.systemFailure);
+  const early = await readCommandLine(program, argv, usageError);
   if (early === undefined && wishes !== undefined) return await serveHousekeeping(wishes, stop);
   if (early !== undefined || call === undefined) return early ?? 0;
-  restoreOpenFiles(environment, loadLock());
-  if (program.opts()['piped'] === true) return await serveJacamarAuth(await openPipedChannel(), stop);
-  if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(await openChannel(0), stop);
-  const end = AbortSignal.any([stop, endOfParent()]);
-  return exitCodeFor(await serveRunner(call, environment, end), codes);
-});
+  return { call, isPiped: program.opts()['piped'] === true };
+}
 
 type HousekeepingCall = Wishes & { readonly timeLimitMs: number };
 
@@ -83,6 +105,7 @@ function addWorkspace(program: ReturnType<typeof createProgram>, act: (call: Hou
 }
 
 async function serveHousekeeping({ timeLimitMs, ...wishes }: HousekeepingCall, stop: AbortSignal): Promise<number> {
+  const { keepHouse } = await import('./housekeeping.ts');
   try {
     await keepHouse(wishes, { deadline: performance.now() + timeLimitMs, stop });
     return 0;
@@ -104,7 +127,10 @@ async function serveJacamarAuth(channel: Channel, stop: AbortSignal): Promise<nu
 async function serveRunner(call: StageCall, environment: Environment, stop: AbortSignal): Promise<unknown> {
   const { error, result } = await attemptByHand(call, environment, stop);
   recordBuildExitCode(error, environment);
-  if (error === undefined && call.stage === 'config') announceConfig(call, environment, result);
+  if (error === undefined && call.stage === 'config') {
+    const { announceConfig } = await import('./by-hand.ts');
+    announceConfig(call, environment, result);
+  }
   if (error !== undefined && !(error instanceof ScriptFailure)) tell(textOf(error));
   return error;
 }
@@ -116,6 +142,7 @@ interface Attempt {
 
 async function attemptByHand(call: StageCall, environment: Environment, stop: AbortSignal): Promise<Attempt> {
   try {
+    const { handoffByHand } = await import('./by-hand.ts');
     const { handoff, script } = handoffByHand(call, environment);
     return await attempt(handoff, script, stop);
   } catch (error) {

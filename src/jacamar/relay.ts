@@ -54,13 +54,12 @@ export class Relay {
     void this.#done.then(() => {
       isDone = true;
     });
-    const started = performance.now();
-    for (let [last, read] = [started, -1]; !isDone; ) {
+    for (let [silent, waited, read] = [0, 0, -1]; !isDone; ) {
       await Promise.race([this.#done, delay(LOOK_AGAIN_MS)]);
-      const now = performance.now();
-      if (this.#isWriting || this.#source.bytesRead !== read) last = now;
+      waited += LOOK_AGAIN_MS;
+      silent = this.#isWriting || this.#source.bytesRead !== read ? 0 : silent + LOOK_AGAIN_MS;
       read = this.#source.bytesRead;
-      if (!this.#isWriting && (now - last >= silenceMs || now - started >= totalMs)) break;
+      if (!this.#isWriting && (silent >= silenceMs || waited >= totalMs)) break;
     }
     this.#source.destroy();
   }

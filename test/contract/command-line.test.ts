@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { addStages, createProgram, readCommandLine, type StageCall } from '../../src/contract/command-line.ts';
+import { addStages, createProgram, readCommandLine } from '../../src/contract/command-line.ts';
+import { runnerCall, type StageCall } from '../../src/contract/runner-call.ts';
 
 const USAGE_ERROR = 22;
 
@@ -35,6 +36,7 @@ describe('the command line', () => {
   ];
   for (const [argv, call] of good) {
     it(`"${argv.join(' ')}" is the stage ${call.stage}`, async (context) => {
+      assert.deepEqual(runnerCall(argv) ?? call, call);
       const { code, calls, output } = await read(context, ...argv);
       assert.equal(code, undefined);
       assert.deepEqual(calls, [call]);
@@ -61,11 +63,23 @@ describe('the command line', () => {
   ];
   for (const argv of bad) {
     it(`${JSON.stringify(argv)} is a usage error`, async (context) => {
+      assert.equal(runnerCall(argv), undefined);
       const { code, calls } = await read(context, ...argv);
       assert.equal(code, USAGE_ERROR);
       assert.deepEqual(calls, []);
     });
   }
+
+  it('understands the calls of the runner without a parser, and only those', () => {
+    const isOfRunner = ({ stage, configurationPath }: StageCall, argv: readonly string[]) =>
+      stage === 'run' || stage === 'prepare' || argv.includes(configurationPath ?? '');
+    for (const [argv, call] of good)
+      assert.equal(runnerCall(argv) !== undefined, isOfRunner(call, argv), argv.join(' '));
+    for (const stage of ['config', 'cleanup'] as const) assert.deepEqual(runnerCall([stage]), { stage });
+    for (const argv of [['--version'], ['-h'], ['run', '--help'], ['help'], ['-u', 'prepare'], ['prepare', '-u']]) {
+      assert.equal(runnerCall(argv), undefined, argv.join(' '));
+    }
+  });
 
   it('prints version and help, and then there is nothing more to do', async (context) => {
     for (const option of ['--version', '-v']) {
