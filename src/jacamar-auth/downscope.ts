@@ -10,7 +10,7 @@ import type { Lock } from '../contract/lock.ts';
 import { ProcessTree } from '../contract/process-tree.ts';
 import type { Account } from './account.ts';
 import { type Credentials, type ExitStatus, isRoot } from './credentials.ts';
-import { type Channel, openPipedChannel, openSocketChannel } from './downscope/channel.ts';
+import { type Channel, pipeEnds, socketEnds } from './downscope/channel.ts';
 import type { Downscope, Mechanism } from './downscope/mechanism.ts';
 import { none } from './downscope/none.ts';
 import { setuid } from './downscope/setuid.ts';
@@ -129,10 +129,10 @@ function maySignal({ account }: Downscope): boolean {
 async function begin(errand: Errand, credentials: Credentials): Promise<Running> {
   const { downscope, stageArguments, output } = errand;
   const { isIndirect } = downscope.mechanism;
-  const channel = isIndirect ? openPipedChannel(output, credentials) : openSocketChannel(output, credentials);
+  const ends = isIndirect ? pipeEnds(output, credentials) : socketEnds(output, credentials);
   try {
-    const launched = start(downscope, stageArguments, channel.stdio, credentials);
-    channel.closeTheirs();
+    const launched = start(downscope, stageArguments, ends.stdio, credentials);
+    const channel = ends.open();
     const jacamar = isIndirect ? await waitForGreeting(downscope, channel, launched, credentials) : launched;
     return { errand, credentials, channel, launched, jacamar };
   } catch (cause) {

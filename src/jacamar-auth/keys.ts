@@ -2,7 +2,6 @@
 // state directory: one fetch serves all jobs for `auth.jwks_max_age`, an unknown key id asks again at most
 // every half minute, and only one process asks at a time. A bad answer never replaces a good one.
 
-import { createHash } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -10,7 +9,7 @@ import { AuthorizationError, ConfigurationError, SystemFailure } from '../contra
 import { type Lock, waitForLock } from '../contract/lock.ts';
 import { printable } from '../contract/text.ts';
 import type { Answer, Server } from './server.ts';
-import { openLockFile, replaceFile, stateDirectory } from './state-directory.ts';
+import { fileNameOf, openLockFile, replaceFile, stateDirectory } from './state-directory.ts';
 import { readTrustedFile } from './trusted-file.ts';
 
 /** Where GitLab serves its key set, as its discovery document says; never taken from a token. */
@@ -169,8 +168,7 @@ function failed(why: string): SystemFailure {
 }
 
 function cacheFile({ server, stateDirectory: root }: KeySource): string {
-  const name = createHash('sha256').update(server.url).digest('hex').slice(0, 32);
-  return join(stateDirectory(root, 'keys'), `${name}.json`);
+  return join(stateDirectory(root, 'keys'), `${fileNameOf(server.url)}.json`);
 }
 
 /** A cache that is missing, damaged, of another server or not ours alone counts as none. */

@@ -2,14 +2,14 @@
 // running. One directory per job, and each fact a file that is created once, so that two calls at the same
 // time (cleanup beside a run that still lives) cannot undo each other's words.
 
-import { createHash, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { existsSync, linkSync, lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import { AuthorizationError, SystemFailure } from '../contract/errors.ts';
 import { makeDirectories } from '../contract/make-directories.ts';
-import { replaceFile, stateDirectory } from './state-directory.ts';
+import { fileNameOf, replaceFile, stateDirectory } from './state-directory.ts';
 import { readTrustedFile } from './trusted-file.ts';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -58,8 +58,7 @@ export class RecordDirectory {
   readonly #path: string;
 
   constructor(stateRoot: string, server: string, jobId: number) {
-    const instance = createHash('sha256').update(server).digest('hex').slice(0, 16);
-    this.#path = join(stateDirectory(stateRoot, 'jobs'), `${instance}-${jobId}`);
+    this.#path = join(stateDirectory(stateRoot, 'jobs'), `${fileNameOf(server)}-${jobId}`);
   }
 
   /**
@@ -125,7 +124,7 @@ export class RecordDirectory {
 
   set running(running: RunningJacamar | undefined) {
     if (running === undefined) rmSync(this.#file('running'), { force: true });
-    else replaceFile(this.#file('running'), JSON.stringify(running));
+    else replaceFile(this.#file('running'), JSON.stringify(running), true);
   }
 
   /** Closes the record; one whose job never ran is forgotten, since the runner may try again. */

@@ -33,14 +33,22 @@ function makeTrusted(directory: string): string {
   return made;
 }
 
-/** Puts a whole file in place or none: temporary name, fsync, rename. */
-export function replaceFile(path: string, content: string): void {
+/** A name for what is remembered of a server; two servers never share one. */
+export function fileNameOf(serverUrl: string): string {
+  return encodeURIComponent(serverUrl);
+}
+
+/**
+ * Puts a whole file in place or none: temporary name, fsync, rename.
+ * @param isForThisBoot means nothing after a crash of the host, so nobody need wait until it is on disk
+ */
+export function replaceFile(path: string, content: string, isForThisBoot = false): void {
   const temporary = join(dirname(path), `.${process.pid}.${process.hrtime.bigint()}`);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const descriptor = openSync(temporary, flags, 0o600);
   try {
     writeFully(descriptor, content);
-    fsyncSync(descriptor);
+    if (!isForThisBoot) fsyncSync(descriptor);
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });

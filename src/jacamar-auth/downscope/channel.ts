@@ -11,14 +11,21 @@ import { openOutput, type Write } from '../../contract/output.ts';
 import type { Credentials } from '../credentials.ts';
 import { MarkedStream } from './marked-stream.ts';
 
-/** It stays open while jacamar runs: its closing tells jacamar that we are gone. */
-export interface Channel {
+/** Both ends, when nothing has been started yet. */
+export interface Ends {
   /** What becomes 0, 1 and 2 of the program that is started. */
   readonly stdio: readonly [number, number, number];
+  /**
+   * Takes our end into use and closes theirs. To be called when the program has been started: what is needed for it
+   * is loaded meanwhile, which takes Node as long as the program needs to begin.
+   */
+  open(): Channel;
+}
+
+/** It stays open while jacamar runs: its closing tells jacamar that we are gone. */
+export interface Channel {
   /** Sent along in the handoff. */
   readonly reportMark: string | undefined;
-  /** To be called once the program has been started, or could not be. */
-  closeTheirs(): void;
   /** What jacamar says of itself; undefined at the end of its output. Without pipes it is not asked. */
   readonly greeting: Promise<Greeting | undefined>;
   send(handoff: Buffer): void;
@@ -27,20 +34,23 @@ export interface Channel {
   report(patience: number): Promise<Buffer>;
 }
 
-export function openSocketChannel(output: 1 | 2, credentials: Pick<Credentials, 'socketPair'>): Channel {
+export function socketEnds(output: 1 | 2, credentials: Pick<Credentials, 'socketPair'>): Ends {
   const [ours, theirs] = credentials.socketPair();
+  return {
+    stdio: [theirs, output, 2],
+    open() {
+      closeSync(theirs);
+      return openSocketChannel(ours);
+    },
+  };
+}
+
+function openSocketChannel(ours: number): Channel {
   const socket = new Socket({ fd: ours, readable: true, writable: true, allowHalfOpen: true });
   // A jacamar that died early leaves a broken pipe; its exit status says more than that.
   socket.on('error', () => socket.destroy());
   socket.once('end', () => socket.end());
-  return {
-    stdio: [theirs, output, 2],
-    reportMark: undefined,
-    closeTheirs: () => closeSync(theirs),
-    greeting: Promise.resolve(undefined),
-    ...speak(socket),
-    report: collect(socket),
-  };
+  return { reportMark: undefined, greeting: Promise.resolve(undefined), ...speak(socket), report: collect(socket) };
 }
 
 /** Gives up on a channel that somebody else holds open. */
@@ -68,20 +78,29 @@ function collect(socket: Socket): Channel['report'] {
   return (patience) => within(patience, socket, closed);
 }
 
-export function openPipedChannel(output: 1 | 2, credentials: Pick<Credentials, 'pipe'>): Channel {
+export function pipeEnds(output: 1 | 2, credentials: Pick<Credentials, 'pipe'>): Ends {
   const [down, up] = [credentials.pipe(), credentials.pipe()];
-  const input = new Socket({ fd: down[1], readable: false, writable: true });
+  return {
+    stdio: [down[0], up[1], 2],
+    open() {
+      closeSync(down[0]);
+      closeSync(up[1]);
+      return openPipedChannel({ down: down[1], up: up[0] }, output);
+    },
+  };
+}
+
+function openPipedChannel({ down, up }: { readonly down: number; readonly up: number }, output: 1 | 2): Channel {
+  const input = new Socket({ fd: down, readable: false, writable: true });
   input.on('error', () => input.destroy());
   const reportMark = `\0${randomBytes(16).toString('hex')} `;
   const greeting = Promise.withResolvers<Greeting | undefined>();
-  const source = new Socket({ fd: up[0], readable: true, writable: false });
+  const source = new Socket({ fd: up, readable: true, writable: false });
   source.on('error', () => source.destroy());
   const sink = watched(openOutput(output));
   const report = receive(source, sink.write, reportMark, greeting.resolve).finally(() => input.destroy());
   return {
-    stdio: [down[0], up[1], 2],
     reportMark,
-    closeTheirs: () => [down[0], up[1]].forEach((descriptor) => void closeSync(descriptor)),
     greeting: greeting.promise,
     ...speak(input),
     report: (patience) => whileHeard(patience, source, report, () => sink.isBusy),

@@ -1,6 +1,6 @@
 // What a way of giving up privilege consists of. Each of the four has a file of its own beside this one.
 
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { constants as system } from 'node:os';
 import { isatty } from 'node:tty';
 import { ConfigurationError } from '../../contract/errors.ts';
@@ -77,7 +77,7 @@ export function refuseDeployment(message: string): never {
  * type into it (ioctl_tty(2), TIOCSTI). As upstream (merge request 351).
  */
 export function refuseTerminal(mode: string): void {
-  if (![0, 1, 2].some((descriptor) => isatty(descriptor)) && !hasControllingTerminal()) return;
+  if (![0, 1, 2].some(isTerminal) && !hasControllingTerminal()) return;
   const message =
     `"${mode}" refuses to work on an interactive terminal; jacamar-auth is started by GitLab Runner, ` +
     'by hand use "jacamar-admin trial"';
@@ -86,6 +86,12 @@ export function refuseTerminal(mode: string): void {
     message: `auth.downscope = ${message}`,
     publicMessage: `Downscope ${message}.`,
   });
+}
+
+/** Asked of character devices only, and not of /dev/null: node:tty loads all of Node's streams. */
+function isTerminal(descriptor: number): boolean {
+  const stats = fstatSync(descriptor);
+  return stats.isCharacterDevice() && stats.rdev !== statSync('/dev/null').rdev && isatty(descriptor);
 }
 
 /** /dev/tty can be opened exactly by processes that have one: tty(4). */
