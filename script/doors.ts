@@ -26,7 +26,6 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
   { what: "the administrator's program", looksLike: /from '\.\.\/jacamar-admin\//, only: ['src/jacamar-admin/'] },
   { what: 'commander', looksLike: imported('commander'), only: ['src/contract/command-line.ts', 'src/jacamar-admin/'] },
   { what: 'jose', looksLike: imported('jose'), only: ['src/jacamar-auth/token.ts'] },
-  { what: 'pino', looksLike: imported('pino'), only: ['src/contract/log.ts'] },
   {
     what: 'smol-toml',
     looksLike: imported('smol-toml'),
@@ -71,7 +70,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
   {
     what: 'ending the process',
     looksLike: /process\.(?:exit|reallyExit|abort)\b/,
-    only: ['src/contract/program.ts', 'src/jacamar-auth/main.ts', 'src/runtime/'],
+    only: ['src/contract/program.ts', 'src/runtime/'],
   },
   { what: 'ids of the process', looksLike: /process\.(?:set(?:e?[ug]id|groups)|initgroups)\b/, only: [] },
   { what: 'console', looksLike: /\bconsole\./, only: [] },

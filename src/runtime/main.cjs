@@ -1,8 +1,9 @@
 // First code of the shared runtime, a single executable application: runs the one program whose launcher
 // started it. Launchers name themselves by argv[0], which nobody else can choose for them.
 'use strict';
-const { getAsset, getRawAsset } = require('node:sea');
+const { getRawAsset } = require('node:sea');
 const { Script } = require('node:vm');
+const { runProgram } = require('./program.cjs');
 
 const PROGRAMS = ['jacamar-auth', 'jacamar', 'jacamar-admin'];
 const program = process.argv0.slice(process.argv0.lastIndexOf('/') + 1);
@@ -11,9 +12,8 @@ if (!PROGRAMS.includes(program)) {
   process.reallyExit(2);
 }
 // A code cache that does not fit this processor or V8 is rejected, and the source compiled instead.
-const script = new Script(getAsset(`${program}.js`, 'utf8'), {
+const script = new Script(Buffer.from(getRawAsset(`${program}.js`)).latin1Slice(), {
   filename: `${program}.js`,
   cachedData: new Uint8Array(getRawAsset(`${program}.cache`)),
 });
-const module_ = { exports: {} };
-script.runInThisContext()(module_.exports, require, module_);
+runProgram(script, require);

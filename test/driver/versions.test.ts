@@ -33,7 +33,7 @@ const commands: Record<Program, readonly string[]> = {
 
 for (const [name, subcommands] of Object.entries(commands)) {
   const program = name as Program;
-  test(`${program} --version tells version, commit, Node and addons, one per line`, async () => {
+  test(`${program} --version tells version, commit, Node, addons and whether its code cache fits, one per line`, async () => {
     for (const option of ['--version', '-v']) {
       const { code, stdout, stderr } = await ask(program, [option]);
       assert.deepEqual([code, stderr], [0, '']);
@@ -42,7 +42,8 @@ for (const [name, subcommands] of Object.entries(commands)) {
       assert.match(lines[1] ?? '', /^Git Commit: [0-9a-f]{12}%?$/);
       assert.match(lines[2] ?? '', /^Node: 24\.\d+\.\d+ \(V8 .*, OpenSSL 3\.\d+\.\d+\)$/);
       assert.match(lines[3] ?? '', /^Addons: Node-API \d+, linux-(x64|arm64)$/);
-      assert.equal(lines.length, 4);
+      assert.equal(lines[4], 'Code Cache: used');
+      assert.equal(lines.length, 5);
     }
   });
 
