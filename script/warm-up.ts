@@ -5,20 +5,15 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ExecutorAttempt, type StageRecord } from '../src/jacamar-admin/attempt.ts';
-import { parseConfigOutput } from '../src/jacamar-admin/config-output.ts';
-import { startGitLab } from '../src/jacamar-admin/gitlab.ts';
-import { jobFacts, jobResponse } from '../src/jacamar-admin/job.ts';
-import { driverStages, runnerSettings } from '../src/jacamar-admin/runner-settings.ts';
+import { Playground, wellDone } from './playground.ts';
 
 const [bundles = '', addons = '', ...node] = process.argv.slice(2);
 
-/** More than once: functions that are used often are worth being kept. */
-const RUN_STAGES = ['prepare_script', 'get_sources', 'step_script', 'step_script', 'cleanup_file_variables'];
+const RUN_STAGES = ['prepare_script', 'get_sources', 'step_script', 'after_script', 'cleanup_file_variables'];
 
 /** An installation of the bundles, with Node itself in place of the runtime. */
 function install(prefix: string): void {
-  for (const directory of ['bin', 'libexec', 'home', 'runner']) mkdirSync(join(prefix, directory), { mode: 0o700 });
+  for (const directory of ['bin', 'libexec', 'home']) mkdirSync(join(prefix, directory), { mode: 0o700 });
   symlinkSync(addons, join(prefix, 'lib'));
   const maker = join(import.meta.dirname, 'make-code-cache.cjs');
   for (const program of ['jacamar-auth', 'jacamar']) {
@@ -26,39 +21,18 @@ function install(prefix: string): void {
     const text = `#!/bin/sh\nJACAMAR_OPEN_FILES=$(ulimit -n) exec ${words.join(' ')} "$@"\n`;
     writeFileSync(join(prefix, 'bin', program), text, { mode: 0o700 });
   }
-  const configuration = [
-    '[general]\nexecutor = "shell"\ndata_dir = "$HOME"\nlimit_build_dir = true',
-    `[auth]\ndownscope = "setuid"\nstate_dir = "${prefix}/state"`,
-    `[auth.logging]\nlocation = "${prefix}/log"\nlevel = "info"\n`,
-  ].join('\n');
-  writeFileSync(join(prefix, 'custom.toml'), configuration, { mode: 0o600 });
 }
 
 async function playJob(prefix: string): Promise<void> {
-  const gitlab = await startGitLab();
+  const playground = await Playground.open({ directory: prefix, stateDirectory: join(prefix, 'state'), prefix });
   try {
-    const stages = driverStages({
-      executable: join(prefix, 'bin/jacamar-auth'),
-      configuration: join(prefix, 'custom.toml'),
-    });
-    const settings = runnerSettings({ stages, temporaryRoot: join(prefix, 'runner') });
-    const facts = jobFacts({ serverUrl: gitlab.url, login: 'builder' });
-    gitlab.addJob(facts);
-    const idTokens = { CI_JOB_JWT: gitlab.tokenFor(facts, { aud: gitlab.url }) };
-    const attempt = await ExecutorAttempt.open(settings, jobResponse(facts, { script: ['true'], idTokens }));
-    const parsed = parseConfigOutput(wellDone(await attempt.call('config')).stdout);
-    if (parsed.kind === 'parsed') attempt.adopt(parsed.result);
+    const attempt = await playground.configured('builder');
     wellDone(await attempt.call('prepare'));
     for (const stage of RUN_STAGES) wellDone(await attempt.runStage(stage, { script: 'echo done\n' }));
     wellDone(await attempt.call('cleanup'));
   } finally {
-    await gitlab.close();
+    await playground.close();
   }
-}
-
-function wellDone(record: StageRecord): StageRecord {
-  if (record.outcome.kind === 'success') return record;
-  throw new Error(`${record.name}: ${record.outcome.text}\n${record.stderr}`);
 }
 
 const prefix = mkdtempSync(join(tmpdir(), 'jacamar-warm-up.'));
