@@ -47,9 +47,7 @@ export class Playground {
   /** A job whose config stage went well. */
   async configured(login: string): Promise<ExecutorAttempt> {
     const attempt = await ExecutorAttempt.open(this.settings, this.job(login));
-    const parsed = parseConfigOutput(wellDone(await attempt.call('config')).stdout);
-    if (parsed.kind !== 'parsed') throw new Error('config said nothing that a runner understands');
-    attempt.adopt(parsed.result);
+    adoptConfig(attempt, await attempt.call('config'));
     return attempt;
   }
 
@@ -64,6 +62,13 @@ function configurationText(directory: string, stateDirectory: string): string {
     `[auth]\ndownscope = "setuid"\nstate_dir = "${stateDirectory}"`,
     `[auth.logging]\nlocation = "${directory}/log"\nlevel = "info"\n`,
   ].join('\n');
+}
+
+/** A config stage that must not fail. */
+export function adoptConfig(attempt: ExecutorAttempt, config: StageRecord): void {
+  const parsed = parseConfigOutput(wellDone(config).stdout);
+  if (parsed.kind !== 'parsed') throw new Error('config said nothing that a runner understands');
+  attempt.adopt(parsed.result);
 }
 
 /** A driver call that must not fail. */
