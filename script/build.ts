@@ -80,7 +80,7 @@ async function makeCodeCaches(): Promise<void> {
     execFileSync(NODE, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   }
   const args = [join(ROOT, 'script/warm-up.ts'), OUT, join(ROOT, 'build/Release'), NODE, ...RUNTIME_OPTIONS];
-  const warmUp = spawn(NODE, args, { stdio: ['ignore', 'ignore', 'inherit'], detached: true });
+  const warmUp = spawn(NODE, args, { stdio: ['ignore', 'ignore', 'inherit'], detached: true, timeout: 300_000 });
   const [status] = await once(warmUp, 'exit');
   if (status !== 0) process.stderr.write('No job could be played here: every stage will compile what it needs.\n');
 }

@@ -46,8 +46,10 @@ interface Wish {
 }
 
 function wishOfJacamarAuth([first, ...words]: readonly string[]): Wish | undefined {
-  const call = first === '--no-auth' ? runnerCall(words) : undefined;
-  return call && { call, isPiped: false };
+  if (first !== '--no-auth') return undefined;
+  const isPiped = words[0] === PIPED_OPTION;
+  const call = runnerCall(isPiped ? words.slice(1) : words);
+  return call && { call, isPiped };
 }
 
 /** Or the exit code, when there is nothing more to do. */

@@ -92,6 +92,22 @@ test('a group names members that are not below us, and is killed as a whole', as
   assert.equal(kills, 0, 'what ends by SIGTERM is not killed');
 });
 
+test('a kernel that knows of no child is believed, but for members of the group', async () => {
+  const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+  const gone = once(child, 'exit');
+  const childless = { ...lock, hasChildren: () => false };
+  try {
+    assert.equal(new ProcessTree(childless).isEmpty, true);
+    const tree = new ProcessTree(childless, { members: () => [child.pid ?? 0], kill() {} });
+    tree.adopt(child.pid ?? 0);
+    assert.equal(tree.isEmpty, false);
+    assert.deepEqual((await tree.end(1_000)).ended, [`sleep (${child.pid})`]);
+  } finally {
+    child.kill('SIGKILL');
+    await gone;
+  }
+});
+
 test('endBelow kills one branch of the tree and leaves the others', async () => {
   const tree = new ProcessTree(lock);
   const branch = await started('sleep 301 & echo up; wait', tree);
