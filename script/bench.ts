@@ -27,16 +27,14 @@ const prefix = join(place, 'jacamar');
 const accounts = values.accounts.split(',');
 const [account = ''] = accounts;
 const rounds = Number(values.rounds);
-/** What takes seconds is measured in fewer rounds. */
-const fewer = Math.max(3, Math.round(rounds / 8));
 
 const playground = await Playground.open({ directory: place, stateDirectory: state, prefix });
 const measurements: Record<string, () => Promise<unknown>> = {
   crowd: () => measureCrowd(playground, accounts),
   starts: () => measureStarts(playground, place, account, rounds),
-  sequence: () => measureSequence(playground, place, account, fewer),
-  whole_job: () => measureWholeJob(playground, place, account, fewer),
-  relay: () => measureRelay(playground, account, fewer),
+  sequence: () => measureSequence(playground, place, account, rounds),
+  whole_job: () => measureWholeJob(playground, place, account, rounds),
+  relay: () => measureRelay(playground, account, rounds),
   waiting: () => measureWaiting(playground, prefix, accounts),
 };
 
