@@ -26,6 +26,7 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
   { what: "the administrator's program", looksLike: /from '\.\.\/jacamar-admin\//, only: ['src/jacamar-admin/'] },
   { what: 'commander', looksLike: imported('commander'), only: ['src/contract/command-line.ts', 'src/jacamar-admin/'] },
   { what: 'jose', looksLike: imported('jose'), only: ['src/jacamar-auth/token.ts'] },
+  { what: 'pino', looksLike: imported('pino'), only: ['src/contract/log.ts'] },
   {
     what: 'smol-toml',
     looksLike: imported('smol-toml'),
