@@ -19,10 +19,6 @@ import { openLogSink } from './log-sink.ts';
 import { openSite, type Site } from './site.ts';
 import { runStage } from './stages.ts';
 
-const DESCRIPTION =
-  'Authorizes a GitLab CI job by its signed ID token and runs it as the local account of the person who ' +
-  "triggered it. Called by GitLab Runner's custom executor.";
-
 runProgram(main, { reportCrash, exit: (code) => loadCredentials().exit(code) });
 
 async function main(argv: readonly string[], environment: Environment, stop: AbortSignal): Promise<number> {
@@ -48,12 +44,12 @@ function wishOfRunner(argv: readonly string[]): Wish | undefined {
 
 /** Or the exit code, when there is nothing more to do. */
 async function readWish(argv: readonly string[], usageError: number): Promise<Wish | number> {
-  const { addStages, createProgram, readCommandLine } = await import('../contract/command-line.ts');
+  const { readCommandLine } = await import('../contract/command-line.ts');
+  const { commandLine } = await import('./command-line.ts');
   let call: StageCall | undefined;
-  const program = addStages(createProgram('jacamar-auth', DESCRIPTION), (asked) => {
+  const program = commandLine((asked) => {
     call = asked;
   });
-  program.option('-u, --unobfuscated', 'show the reason of a refusal in the job log; for tests of a deployment');
   const early = await readCommandLine(program, argv, usageError);
   if (early !== undefined || call === undefined) return early ?? usageError;
   return { call, isUnobfuscated: program.opts()['unobfuscated'] === true };

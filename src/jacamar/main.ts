@@ -1,9 +1,8 @@
 // jacamar: runs one stage of a job as the user. Started by jacamar-auth with a handoff on standard input, or
 // directly (`--no-auth` with a configuration) by a runner that already runs as the user.
 
-import type { createProgram } from '../contract/command-line.ts';
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
-import { HANDOFF_VARIABLE, type Handoff, PIPED_OPTION, type Report } from '../contract/handoff.ts';
+import { HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
 import { restoreOpenFiles } from '../contract/limits.ts';
 import { loadLock } from '../contract/lock.ts';
 import {
@@ -17,13 +16,8 @@ import {
 import { runnerCall, type StageCall } from '../contract/runner-call.ts';
 import { endOfParent } from '../contract/runner-life.ts';
 import { type Channel, openChannel, openPipedChannel } from './channel.ts';
-import type { Wishes } from './housekeeping.ts';
-import { signalGroups } from './signal.ts';
+import type { HousekeepingCall } from './command-line.ts';
 import { runStage, type StageResult } from './stages.ts';
-
-const DESCRIPTION =
-  'Runs the stages of a GitLab CI job as the user who calls it. jacamar-auth starts it; in a runner of your own, ' +
-  'call it with --no-auth in its place.';
 
 runProgram(main, { exit: (code) => loadLock().exit(code) });
 
@@ -54,56 +48,22 @@ function wishOfJacamarAuth([first, ...words]: readonly string[]): Wish | undefin
 
 /** Or the exit code, when there is nothing more to do. */
 async function readWish(argv: readonly string[], usageError: number, stop: AbortSignal): Promise<Wish | number> {
-  const { addStages, createProgram, readCommandLine } = await import('../contract/command-line.ts');
-  const { addLock } = await import('./claim/command.ts');
+  const { readCommandLine } = await import('../contract/command-line.ts');
+  const { commandLine } = await import('./command-line.ts');
+  const { signalGroups } = await import('./signal.ts');
   let call: StageCall | undefined;
-  const program = addStages(createProgram('jacamar', DESCRIPTION), (asked) => {
+  const stage = (asked: StageCall) => {
     call = asked;
-  });
-  program
-    .command('signal')
-    .description('signal processes of the calling user; jacamar-auth uses it where it may not do so itself')
-    .argument('<signal>', 'SIGTERM, SIGCONT or SIGKILL')
-    .argument('<process...>', 'their numbers; each stands for its whole process group')
-    .action((signal: string, processes: string[]) => {
-      const complaint = signalGroups(signal, processes.map(Number));
-      if (complaint !== undefined) program.error(complaint);
-    });
-  addLock(program);
+  };
   let wishes: HousekeepingCall | undefined;
-  addWorkspace(program, (asked) => {
+  const workspace = (asked: HousekeepingCall) => {
     wishes = asked;
-  });
-  program.requiredOption('--no-auth', 'no authorization happens here: run as the calling user');
-  program.option(PIPED_OPTION, 'jacamar-auth is at the other end of standard input and output (sudo and su)');
+  };
+  const program = commandLine({ stage, signal: signalGroups, workspace });
   const early = await readCommandLine(program, argv, usageError);
   if (early === undefined && wishes !== undefined) return await serveHousekeeping(wishes, stop);
   if (early !== undefined || call === undefined) return early ?? 0;
   return { call, isPiped: program.opts()['piped'] === true };
-}
-
-type HousekeepingCall = Wishes & { readonly timeLimitMs: number };
-
-function addWorkspace(program: ReturnType<typeof createProgram>, act: (call: HousekeepingCall) => void): void {
-  program
-    .command('workspace')
-    .description('list the build directories of the calling user as lines of JSON, or remove some of them')
-    .requiredOption('--base <directory>', 'where the CI files of the user are, usually ~/.jacamar-ci')
-    .option('--older-than <seconds>', 'choose those that were used last so long ago', Number)
-    .option('--budget <bytes>', 'choose the least recently used ones until the others have no more than that', Number)
-    .option('--remove', 'remove what was chosen', false)
-    .option('--time-limit <seconds>', 'stop after that time', Number, 3600)
-    .action(({ base, olderThan, budget, remove, timeLimit }) => {
-      const numbers = [olderThan ?? 0, budget ?? 0, timeLimit];
-      if (!numbers.every((number) => number >= 0)) program.error('seconds and bytes are numbers, 0 or more');
-      act({
-        base,
-        remove,
-        timeLimitMs: timeLimit * 1000,
-        ...(olderThan === undefined ? {} : { olderThanMs: olderThan * 1000 }),
-        ...(budget === undefined ? {} : { budget }),
-      });
-    });
 }
 
 async function serveHousekeeping({ timeLimitMs, ...wishes }: HousekeepingCall, stop: AbortSignal): Promise<number> {

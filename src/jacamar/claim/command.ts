@@ -20,14 +20,14 @@ export function addLock(program: Program): void {
   const lock = program
     .command('lock')
     .description('show which job has which of your build directories; release claims of jobs that are over');
-  const base = ['--base <directory>', 'where your CI files are', usualBase()] as const;
+  const base = ['--base <directory>', 'where your CI files are; default: ~/.jacamar-ci'] as const;
   lock
     .command('list', { isDefault: true })
     .description(
       'show all claims: directory, whether its job is alive, since when, job, host and process of its runner',
     )
     .option(...base)
-    .action((options) => writeFully(1, listClaims(resolve(options.base))));
+    .action((options) => writeFully(1, listClaims(resolve(options.base ?? usualBase()))));
   lock
     .command('release')
     .description('release claims; the directories themselves stay as they are')
@@ -37,7 +37,7 @@ export function addLock(program: Program): void {
     .option('--force', 'release what is named even if its job may be alive; another job can get its directory then')
     .action((directories: string[], { base: where, dead = false, force = false }) => {
       if (directories.length === 0 && !dead) program.error('error: name a directory, or use --dead');
-      const { done, complaints } = releaseByHand(resolve(where), { directories, dead, force });
+      const { done, complaints } = releaseByHand(resolve(where ?? usualBase()), { directories, dead, force });
       writeFully(1, done);
       if (complaints.length > 0) program.error(complaints.map((each) => `error: ${each}`).join('\n'));
     });
