@@ -4,7 +4,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { build } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -29,7 +29,7 @@ function sourceState(): { version: string; commit: string } {
 
 async function bundlePrograms(): Promise<void> {
   const { version, commit } = sourceState();
-  await build({
+  const { metafile } = await build({
     entryPoints: PROGRAMS.map((name) => ({ in: join(ROOT, `src/${name}/main.ts`), out: name })),
     outdir: OUT,
     outExtension: { '.js': '.cjs' },
@@ -45,7 +45,10 @@ async function bundlePrograms(): Promise<void> {
     supported: { 'dynamic-import': false },
     define: { JACAMAR_VERSION: JSON.stringify(version), JACAMAR_COMMIT: JSON.stringify(commit) },
     logLevel: 'warning',
+    metafile: true,
+    absWorkingDir: ROOT,
   });
+  writeFileSync(join(OUT, 'bundles.json'), JSON.stringify(metafile));
 }
 
 /**
@@ -85,6 +88,11 @@ async function makeCodeCaches(): Promise<void> {
   if (status !== 0) process.stderr.write('No job could be played here: every stage will compile what it needs.\n');
 }
 
+/** Those of an earlier build, so that two builds can be compared: V8 makes different ones each time. */
+function takeCodeCaches(directory: string): void {
+  for (const program of PROGRAMS) copyFileSync(join(directory, `${program}.cache`), join(OUT, `${program}.cache`));
+}
+
 async function makeRuntime(): Promise<void> {
   const main = join(OUT, 'main.cjs');
   await build({
@@ -93,9 +101,11 @@ async function makeRuntime(): Promise<void> {
     bundle: true,
     platform: 'node',
     logLevel: 'warning',
+    absWorkingDir: ROOT,
   });
   const configuration = {
-    main,
+    // This path becomes part of the application; a full one would tell where it was built.
+    main: relative(ROOT, main),
     output: join(OUT, 'runtime.blob'),
     disableExperimentalSEAWarning: true,
     execArgv: RUNTIME_OPTIONS,
@@ -106,7 +116,7 @@ async function makeRuntime(): Promise<void> {
   };
   const file = join(OUT, 'runtime.json');
   writeFileSync(file, JSON.stringify(configuration));
-  execFileSync(NODE, ['--experimental-sea-config', file], { stdio: ['ignore', 'ignore', 'ignore'] });
+  execFileSync(NODE, ['--experimental-sea-config', file], { cwd: ROOT, stdio: ['ignore', 'ignore', 'ignore'] });
   const runtime = join(OUT, 'jacamar-runtime');
   copyFileSync(NODE, runtime);
   // Before postject, never after: a stripped application crashes.
@@ -120,5 +130,7 @@ async function makeRuntime(): Promise<void> {
 mkdirSync(OUT, { recursive: true });
 await bundlePrograms();
 for (const program of PROGRAMS) makeScript(program);
-await makeCodeCaches();
+const given = process.env['JACAMAR_CODE_CACHES'];
+if (given === undefined) await makeCodeCaches();
+else takeCodeCaches(given);
 await makeRuntime();

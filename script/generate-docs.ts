@@ -6,8 +6,8 @@ import { toJsonSchema } from '@valibot/to-json-schema';
 import type { Key, Status, Table } from '../src/contract/config/table.ts';
 import { configurationFile } from '../src/contract/config.ts';
 
-type AnyKey = Key<unknown>;
-type AnyTable = Table<unknown>;
+export type AnyKey = Key<unknown>;
+export type AnyTable = Table<unknown>;
 
 /** Settings that the sample file has switched on. */
 const SWITCHED_ON = new Map<string, unknown>([
@@ -24,7 +24,7 @@ export function generateDocs(): ReadonlyMap<string, string> {
   return new Map([
     ['docs/configuration.md', markdown()],
     ['docs/configuration.schema.json', jsonSchema()],
-    ['rpm/custom.toml', sample()],
+    ['packaging/custom.toml', sample()],
   ]);
 }
 
@@ -109,12 +109,12 @@ function describe({ notes }: AnyKey): string {
   return [...mark, notes.description, ...history].join(' ');
 }
 
-function defaultText({ notes }: AnyKey): string {
+export function defaultText({ notes }: AnyKey): string {
   if (notes.required) return '**required**';
   return notes.default === undefined ? '–' : `\`${toml(notes.default)}\``;
 }
 
-function statusText(status: Status): string {
+export function statusText(status: Status): string {
   if (status === 'works') return 'works';
   if ('never' in status) return `refused: ${status.never}`;
   if (status.works === undefined) return `later: ${status.later}`;
@@ -122,7 +122,7 @@ function statusText(status: Status): string {
 }
 
 /** Tables in the order of the file, each with its full name. */
-function namedTables(table: AnyTable, name: string): (readonly [string, AnyTable])[] {
+export function namedTables(table: AnyTable, name: string): (readonly [string, AnyTable])[] {
   const here = name === '' ? [] : [[name, table] as const];
   const inner = Object.entries(table.tables).flatMap(([part, each]) =>
     namedTables(each, name === '' ? part : `${name}.${part}`),

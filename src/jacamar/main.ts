@@ -2,7 +2,7 @@
 // directly (`--no-auth` with a configuration) by a runner that already runs as the user.
 
 import { JacamarError, ScriptFailure, SystemFailure } from '../contract/errors.ts';
-import { HANDOFF_VARIABLE, type Handoff, type Report } from '../contract/handoff.ts';
+import { HANDOFF_VARIABLE, type Handoff, PIPED_OPTION, type Report } from '../contract/handoff.ts';
 import { restoreOpenFiles } from '../contract/limits.ts';
 import { loadLock } from '../contract/lock.ts';
 import {

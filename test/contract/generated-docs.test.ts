@@ -7,7 +7,7 @@ import { generateDocs } from '../../script/generate-docs.ts';
 import { parseConfiguration, requireAuth } from '../../src/contract/config.ts';
 
 const files = generateDocs();
-const sample = files.get('rpm/custom.toml') ?? '';
+const sample = files.get('packaging/custom.toml') ?? '';
 
 describe('a generated file', () => {
   for (const [path, text] of files) {

@@ -39,7 +39,7 @@ const codeIn = (text: string) => all(text, /`([^`]+)`/g);
 describe('what the documents name', () => {
   for (const document of DOCUMENTS) {
     it(`${document}: every path of the repository exists`, () => {
-      const paths = all(read(document), /(?<![\w/.-])((?:src|native|test|script|docs|rpm|\.ci)\/[\w./-]*[\w/])/g);
+      const paths = all(read(document), /(?<![\w/.-])((?:src|native|test|script|docs|packaging|\.ci)\/[\w./-]*[\w/])/g);
       assert.deepEqual(
         paths.filter((path) => !existsSync(join(ROOT, path))),
         [],

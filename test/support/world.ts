@@ -43,6 +43,8 @@ export interface ConfigurationWishes {
 export interface WorldWishes {
   /** Accounts to make; the first is the one that jobs run as. */
   readonly accounts?: readonly AccountWishes[];
+  /** What to test, for the service account if there is one; default: the build, as script/install installs it. */
+  readonly installation?: (service: TestAccount | undefined) => Promise<Installation>;
   /** The deployment; default: the runner is root's, and jobs are started by setuid. */
   readonly deployment?: Deployment;
 }
@@ -99,13 +101,13 @@ export class World {
   }
 
   /** Makes everything that `close` removes. */
-  async furnish({ accounts = [{}], deployment = DEPLOYMENT_OF_ROOT }: WorldWishes): Promise<void> {
+  async furnish({ accounts = [{}], deployment = DEPLOYMENT_OF_ROOT, installation }: WorldWishes): Promise<void> {
     this.deployment = deployment;
     if (deployment.service) this.service = await this.addAccount();
     if (deployment.ownAccount !== true) this.accounts.length = 0;
     for (const name of ['runner', 'state', 'repositories']) await mkdir(this.at(name), { mode: 0o700 });
     for (const name of ['', 'runner', 'state']) await this.#give(this.at(name));
-    this.#installation = await install(this.service?.gid, deployment.capable);
+    this.#installation = (await installation?.(this.service)) ?? (await install(this.service?.gid, deployment.capable));
     this.#closers.push(this.#installation.remove);
     this.#gitlab = await startGitLab({ repositoryRoot: this.at('repositories') });
     this.#closers.push(() => this.gitlab.close());
