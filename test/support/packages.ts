@@ -15,11 +15,12 @@ export type Entry = string;
 
 /**
  * Builds both flavours into a directory.
+ * @param tree whose last build is packed
  * @returns the file of each
  */
-export function buildPackages(kind: 'rpm' | 'deb', output: string, release = 1): Record<Flavour, string> {
+export function buildPackages(kind: 'rpm' | 'deb', output: string, release = 1, tree = ROOT): Record<Flavour, string> {
   const args = ['--as-built', '--output', output, '--release', String(release)];
-  const files = execFileSync(join(ROOT, 'script', kind), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const files = execFileSync(join(tree, 'script', kind), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const fileOf = (flavour: Flavour) => {
     const found = files.split('\n').find((file) => new RegExp(`/${flavour}[-_]\\d[^/]*-${release}[._]`).test(file));
     if (found === undefined) throw new Error(`no ${flavour} in ${files}`);
