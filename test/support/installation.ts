@@ -11,12 +11,12 @@ const BUILD = join(import.meta.dirname, '../../build');
 
 export type Program = 'jacamar-auth' | 'jacamar' | 'jacamar-admin';
 
-/** What goes where, as in script/install. */
+/** What goes where, as in script/stage; only what runs. */
 const FILES = [
   { from: 'runtime/jacamar-runtime', to: 'libexec', mode: 0o755 },
-  { from: 'Release/credentials.node', to: 'lib', mode: 0o644 },
-  { from: 'Release/lock.node', to: 'lib', mode: 0o644 },
-  { from: 'Release/seccomp.node', to: 'lib', mode: 0o644 },
+  { from: 'Release/credentials.node', to: 'lib', mode: 0o755 },
+  { from: 'Release/lock.node', to: 'lib', mode: 0o755 },
+  { from: 'Release/seccomp.node', to: 'lib', mode: 0o755 },
   { from: 'native/bin/jacamar', to: 'bin', mode: 0o755 },
   { from: 'native/bin/jacamar-admin', to: 'bin', mode: 0o755 },
   { from: 'native/bin/jacamar-auth', to: 'bin', mode: 0o700 },
