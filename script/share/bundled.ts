@@ -18,6 +18,8 @@ export interface Part {
   /** Which of our files contain it, below the prefix. */
   readonly in: readonly string[];
   readonly description?: string;
+  /** Name by which weaknesses are looked up, where the package URL is no use for that. */
+  readonly cpe?: string;
   /** SHA-512 of the npm package, in hexadecimal. */
   readonly sha512?: string;
   /** Files with its licence. */
@@ -92,6 +94,7 @@ function node(): Part {
   return {
     ...own,
     description: `Node.js ${own.version} as its project builds it`,
+    cpe: `cpe:2.3:a:nodejs:node.js:${own.version}:*:*:*:*:*:*:*`,
     texts: [join(NODE_PACKAGE, 'LICENSE')],
   };
 }

@@ -41,6 +41,7 @@ function component(part: Part): object {
     ...(part.licence === 'NOASSERTION' ? {} : { licenses: [{ expression: part.licence }] }),
     ...(part.sha512 === undefined ? {} : { hashes: [{ alg: 'SHA-512', content: part.sha512 }] }),
     purl: part.purl,
+    ...(part.cpe === undefined ? {} : { cpe: part.cpe }),
     evidence: { occurrences: part.in.map((location) => ({ location })) },
   };
 }

@@ -76,12 +76,12 @@ if (onDebian) {
       assert.equal(status, 0, stderr);
     });
 
-    it('jacamar-ci-caps refuses a system without the group gitlab-runner', async () => {
+    it('jacamar-ci-caps refuses a system without the account gitlab-runner', async () => {
       const { stdout, stderr } = await onMachine(
         `dpkg --install ${first['jacamar-ci-caps']} >/dev/null || ls -d /opt/jacamar 2>/dev/null || echo nothing`,
         [output],
       );
-      assert.match(stderr, /there is no group gitlab-runner/);
+      assert.match(stderr, /there is no account gitlab-runner/);
       assert.equal(stdout, 'nothing\n');
     });
   });

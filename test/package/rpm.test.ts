@@ -115,11 +115,11 @@ describe('installed', () => {
     assert.equal(plain.rpm('--query', 'jacamar-ci-caps').status, 1);
   });
 
-  test('jacamar-ci-caps refuses a system without the group gitlab-runner', () => {
+  test('jacamar-ci-caps refuses a system without the account gitlab-runner', () => {
     const bare = newRoot();
     const { status, output: told } = bare.rpm('--install', '--nodeps', first['jacamar-ci-caps']);
     assert.notEqual(status, 0);
-    assert.match(told, /there is no group gitlab-runner/);
+    assert.match(told, /there is no account gitlab-runner/);
     assert.equal(existsSync(bare.prefix), false);
   });
 

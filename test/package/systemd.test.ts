@@ -85,7 +85,7 @@ describe('the log', () => {
         stat -c '%n %U %a' ${log}*`,
         [PACKAGING],
       );
-      assert.equal(status, 0, stderr);
+      assert.deepEqual([status, stderr], [0, '']);
       assert.equal(stdout, `${log}.1 ${name === 'jacamar-ci' ? 'root' : 'gitlab-runner'} 600\n`);
     });
   }
@@ -99,5 +99,5 @@ it('a log whose file is not there is no error', async () => {
     logrotate --force /etc/logrotate.d/jacamar-ci && logrotate --force /etc/logrotate.d/jacamar-ci-caps`,
     [PACKAGING],
   );
-  assert.equal(status, 0, stderr);
+  assert.deepEqual([status, stderr], [0, '']);
 });

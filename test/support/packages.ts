@@ -33,13 +33,14 @@ export function buildPackages(kind: 'rpm' | 'deb', output: string, release = 1, 
 export class AlternateRoot implements Installation {
   readonly path = mkdtempSync(join(tmpdir(), 'jt_root_'));
 
-  /** @param group id of the group gitlab-runner; without it there is no such group */
+  /** @param group id of the group gitlab-runner; without it there is no such group, and no such account */
   constructor(group?: number) {
     execFileSync('chmod', ['0755', this.path]);
     mkdirSync(join(this.path, 'etc'), { mode: 0o755 });
     const groups = group === undefined ? '' : `gitlab-runner:x:${group}:\n`;
     writeFileSync(join(this.path, 'etc/group'), `root:x:0:\n${groups}`);
-    writeFileSync(join(this.path, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
+    const account = group === undefined ? '' : `gitlab-runner:x:${group}:${group}::/:/bin/sh\n`;
+    writeFileSync(join(this.path, 'etc/passwd'), `root:x:0:0:root:/root:/bin/sh\n${account}`);
   }
 
   get prefix(): string {
