@@ -42,7 +42,7 @@ describe('docs/deployment.md', () => {
   });
 
   for (const [deployment, title] of [
-    ['root', 'the commands for a runner of root’s end with a job that succeeds, and with nothing left after removal'],
+    ['root', "the commands for a runner of root's end with a job that succeeds, and with nothing left after removal"],
     ['service account', 'the commands for a service account end with a job that succeeds'],
     ['sudo', 'the commands for sudo end with a job that succeeds'],
   ] as const) {
