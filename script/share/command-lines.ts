@@ -34,8 +34,8 @@ export function commandLines(): readonly CommandLine[] {
   const nothing = () => undefined;
   const definitions = [
     jacamarAuth(nothing),
-    jacamar({ stage: nothing, signal: nothing }),
-    jacamarAdmin(async () => undefined),
+    jacamar({ stage: nothing, signal: nothing, workspace: nothing }),
+    jacamarAdmin({ trial: async () => undefined, workspace: async () => undefined }),
   ];
   return definitions.map(describe);
 }

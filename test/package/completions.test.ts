@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { commandLines } from '../../script/share/command-lines.ts';
 
 const SHARE = join(import.meta.dirname, '../../build/share');
@@ -21,10 +23,14 @@ function inBash(...words: string[]): string[] {
   return offered.split('\n').filter((word) => word !== '');
 }
 
+/** fish makes directories of its own there. */
+const home = mkdtempSync(join(tmpdir(), 'jt_'));
+after(() => rmSync(home, { recursive: true }));
+
 function inFish(line: string): string[] {
   const [program = ''] = line.split(' ');
   const script = `source ${SHARE}/fish/vendor_completions.d/${program}.fish; complete -C "${line}"`;
-  const env = { PATH: process.env['PATH'], HOME: '/nonexistent' };
+  const env = { PATH: process.env['PATH'], HOME: home };
   const { stdout } = spawnSync('fish', ['--no-config', '-c', script], { encoding: 'utf8', cwd: SHARE, env });
   const words = stdout.split('\n').map((offer) => offer.split('\t')[0] ?? '');
   return words.filter((word) => word !== '');
