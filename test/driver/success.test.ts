@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { claimsOf } from '../support/claims.ts';
 import { filesBelow } from '../support/files.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -81,9 +82,10 @@ test('cleanup removes the scripts, the claim and the record, and leaves builds a
     [],
   );
   assert.deepEqual(
-    left.filter((path) => path.endsWith('.json')),
+    left.filter((path) => path.endsWith('.json') && !path.startsWith(join(base, 'claims/'))),
     [],
   );
+  assert.deepEqual(await claimsOf(world.account), []);
   assert.ok((await stat(join(base, 'builds/000/demo/hello'))).isDirectory());
   assert.ok((await stat(join(base, 'cache'))).isDirectory());
   assert.ok((await world.recordOf(played.facts.id)).includes('ended'), 'the record says that the job is over');
