@@ -47,13 +47,35 @@ export function makePrivate(handoff: Handoff, path: string): string {
   return path;
 }
 
-/** Opens a directory below the base, or below where the job wants its builds; makes what is missing between. */
+/** Each one that is lost was lost to another job, which removed its own last directory on the same way. */
+const MOST_ATTEMPTS = 100;
+
+/**
+ * Opens a directory below the base, or where the job wants its builds or below that; makes what is missing between.
+ * Other jobs remove levels that became empty (removal.ts), so what was there or was made may be gone at the next step.
+ */
 export function openBelow(handoff: Handoff, path: string, permissions: MostPermissions): Directory {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return tryBelow(handoff, path, permissions);
+    } catch (error) {
+      if (attempt === MOST_ATTEMPTS || !isVanished(error)) throw error;
+    }
+  }
+}
+
+function isVanished(error: unknown): boolean {
+  const { code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+  return code === 'ENOENT';
+}
+
+function tryBelow(handoff: Handoff, path: string, permissions: MostPermissions): Directory {
   const { base, customBuildsDir: custom } = handoff;
   const isInBase = custom === undefined || isBeneath(base, path);
   const top = isInBase ? openBase(handoff) : openCustom(handoff, custom);
   const place: Place = { path, chosenBy: isInBase ? 'site' : 'job' };
-  return descend(place, top, relative(isInBase ? base : custom, path).split('/'), permissions);
+  const way = relative(isInBase ? base : custom, path);
+  return descend(place, top, way === '' ? [] : way.split('/'), permissions);
 }
 
 /** Consumes `top`. None of the levels may be a link. */
