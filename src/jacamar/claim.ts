@@ -99,6 +99,11 @@ export function isClaimed(directory: string, slot: number): boolean {
   return !isFree(lastTurn(new ClaimStore(directory), slot), here());
 }
 
+/** The numbers that some job has or had: a directory with another one was never a job's. */
+export function numbersEverTaken(directory: string): Set<number> {
+  return new Set(new ClaimStore(directory).turns().map(({ slot }) => slot));
+}
+
 /**
  * Acts while no job has the number and none can get it.
  * @returns false when a job has it

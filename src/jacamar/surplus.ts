@@ -9,7 +9,7 @@ import type { Handoff } from '../contract/handoff.ts';
 import { tell } from '../contract/program.ts';
 import { ASIDE, asideName } from './build-directories.ts';
 import { journalIn } from './claim/journal.ts';
-import { whileUnclaimed } from './claim.ts';
+import { numbersEverTaken, whileUnclaimed } from './claim.ts';
 import type { Directory } from './directory.ts';
 import { describeRemains, type Patience, removeEntry } from './removal.ts';
 import { makePrivate, openBelow } from './workspace.ts';
@@ -39,9 +39,9 @@ function leftAside(builds: Directory): string | undefined {
 
 function moveAside(builds: Directory, handoff: Handoff): string | undefined {
   const { maxBuildDir, fileLockDebug } = handoff.settings;
-  const slots = slotsIn(builds);
-  if (slots.length <= maxBuildDir) return undefined;
   const claims = makePrivate(handoff, claimsDirectory(handoff));
+  const slots = slotsIn(builds, numbersEverTaken(claims));
+  if (slots.length <= maxBuildDir) return undefined;
   for (const slot of slots) {
     const name = slotName(slot);
     const aside = asideName(name);
@@ -65,11 +65,8 @@ function moveUnclaimed(builds: Directory, claims: string, slot: number, aside: s
   }
 }
 
-/** The highest first. */
-function slotsIn(builds: Directory): number[] {
-  const names = builds
-    .names()
-    .map(String)
-    .filter((name) => /^[0-9]{3,9}$/.test(name));
-  return names.map(Number).toSorted((one, other) => other - one);
+/** The highest first. Where a job wants its builds the user may have directories of his own, named by year perhaps. */
+function slotsIn(builds: Directory, taken: ReadonlySet<number>): number[] {
+  const names = builds.names().map(String);
+  return [...taken].filter((slot) => names.includes(slotName(slot))).toSorted((one, other) => other - one);
 }

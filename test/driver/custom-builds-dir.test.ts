@@ -8,6 +8,7 @@ import {
   chown,
   lchown,
   lstat,
+  mkdir,
   mkdtemp,
   readdir,
   readFile,
@@ -22,6 +23,7 @@ import { test } from 'node:test';
 import type { VariableParts } from '../../src/jacamar-admin/job.ts';
 import type { TestAccount } from '../support/accounts.ts';
 import type { JobWishes } from '../support/job-wishes.ts';
+import type { StagedJob } from '../support/staged-job.ts';
 import { ask } from '../support/threats-verdict.ts';
 import { type ConfigurationWishes, openWorld } from '../support/world.ts';
 
@@ -239,4 +241,27 @@ test('root_dir_creation makes the base directory and leaves the chosen one to th
 async function symlinkOf({ uid, gid }: TestAccount, target: string, path: string): Promise<void> {
   await symlink(target, path);
   await lchown(path, uid, gid);
+}
+
+test('what the user has there beside them is no surplus of max_build_dir, whatever number it is called', async () => {
+  const data = await place(0o700, account);
+  const years = ['2023', '2024'].map((year) => join(data, year));
+  for (const year of years) {
+    await mkdir(year, { mode: 0o700 });
+    await chown(year, account.uid, account.gid);
+  }
+  const options = { general: { custom_build_dir: true, max_build_dir: 1, uncap_build_dir_cleanup: true } };
+  const jobs = [];
+  for (let count = 0; count < 2; count++) jobs.push(await world.stages(wanting(data, {}, options)));
+  for (const job of jobs) await succeeds(job.config());
+  for (const job of jobs) await succeeds(job.cleanup());
+  assert.deepEqual(
+    (await readdir(data)).filter((name) => /^[0-9]/.test(name)),
+    ['001', '2023', '2024'],
+  );
+});
+
+async function succeeds(call: ReturnType<StagedJob['config']>): Promise<void> {
+  const { outcome, stderr } = await call;
+  assert.equal(outcome.kind, 'success', stderr);
 }
