@@ -2,7 +2,7 @@
 // runner's process: by pid and start time, which mean something in one pid namespace of one kernel alone.
 
 import { readFileSync, readlinkSync } from 'node:fs';
-import { hostname, uptime } from 'node:os';
+import { hostname } from 'node:os';
 import * as v from 'valibot';
 import { mayBeAlive, type ProcessIdentity } from '../../contract/process-identity.ts';
 
@@ -32,19 +32,25 @@ export interface Clock {
   readonly uptime: number;
 }
 
+/** Of CLOCK_MONOTONIC, since /proc/uptime tells of a container where that has one of its own (lxcfs). */
 export function readClock(): Clock {
-  return { now: Date.now(), uptime: uptime() };
+  return { now: Date.now(), uptime: Number(process.hrtime.bigint() / 1_000_000_000n) };
 }
 
 /** An owner on this host. */
 export function localOwner(process: ProcessIdentity): Owner {
   return {
     host: hostname(),
-    machine: read('/etc/machine-id'),
+    machine: machineId(read('/etc/machine-id')),
     bootId: read('/proc/sys/kernel/random/boot_id'),
     pidNamespace: readlinkSync('/proc/self/ns/pid'),
     process,
   };
+}
+
+/** Images have the word `uninitialized` there, which many machines may share: machine-id(5). */
+export function machineId(text: string): string {
+  return /^[0-9a-f]{32}$/.test(text) ? text : '';
 }
 
 /** Whether a job may still be at work, and how we know. */

@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { describe, it } from 'node:test';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, test } from 'node:test';
 import { identityOf } from '../../../src/contract/process-identity.ts';
-import { judge, localOwner, type Owner } from '../../../src/jacamar/claim/owner.ts';
+import { judge, localOwner, machineId, type Owner, readClock } from '../../../src/jacamar/claim/owner.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
 
 const here: Owner = { ...localOwner(identityOf(process.pid)), machine: 'm1' };
 const gone = { pid: spawnSync('true').pid, startTime: '1' };
@@ -66,4 +69,21 @@ describe('a claim', () => {
     const why = (limit: typeof YOUNG) => judge({ owner: here, ...limit }, here, CLOCK).why;
     assert.notEqual(why(YOUNG), why(PAST));
   });
+});
+
+describe('the clocks', () => {
+  it('are those of the kernel, whatever a container is told of its own uptime (lxcfs)', (context) => {
+    const told = join(scratchDirectory(context), 'uptime');
+    writeFileSync(told, '5.00 5.00\n');
+    const module = new URL('../../../src/jacamar/claim/owner.ts', import.meta.url).href;
+    const look = `import { readClock } from '${module}'; console.log(readClock().uptime);`;
+    const script = 'mount --bind "$1" /proc/uptime && exec "$0" --input-type=module -e "$2"';
+    const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, process.execPath, told, look]);
+    assert.ok(Math.abs(Number(stdout) - readClock().uptime) < 60, `${stdout} ${stderr}`);
+  });
+});
+
+test('only a machine-id that a machine was given tells machines apart', () => {
+  assert.equal(machineId('uninitialized'), '');
+  assert.equal(machineId('3d1219c7c4c5404aaa1f6d2a48adfda4'), '3d1219c7c4c5404aaa1f6d2a48adfda4');
 });
