@@ -126,6 +126,19 @@ export class Directory implements Disposable {
   }
 }
 
+/**
+ * Reads a small file that should be ours, whatever the user has put in its place: who opens a pipe in the ordinary way
+ * waits for its writer. Throws ELOOP for a symbolic link.
+ */
+export function readNow(path: string): string {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    return readFileSync(descriptor, 'utf8');
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 function mountOf(descriptor: number): string {
   const information = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
   return /^mnt_id:\s+([0-9]+)$/m.exec(information)?.[1] ?? '';

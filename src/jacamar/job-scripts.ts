@@ -1,7 +1,7 @@
 // The directory in which the scripts of one job lie, from its first run stage to its cleanup. A note in `jobs` says
 // whose it is, so that the scripts of a job whose programs and runner were killed are removed by the next job.
 
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import * as v from 'valibot';
 import { scriptsDirectory, slotName } from '../contract/directories.ts';
@@ -9,7 +9,7 @@ import type { Handoff } from '../contract/handoff.ts';
 import { tell } from '../contract/program.ts';
 import { claimSchema } from './claim/store.ts';
 import { claimFor, isLive, isOf } from './claim.ts';
-import type { Directory } from './directory.ts';
+import { type Directory, readNow } from './directory.ts';
 import { describeRemains, NOTHING_LEFT, type Patience, type Removal, removeBelow } from './removal.ts';
 import { removeRepositoryAccess } from './repository-access.ts';
 import { makePrivate, openBelow } from './workspace.ts';
@@ -111,14 +111,15 @@ function isNote(name: string): boolean {
 /** Undefined for what nobody finished writing. */
 function read(notes: Directory, name: string): Note | undefined {
   try {
-    return v.parse(noteSchema, JSON.parse(readFileSync(notes.at(name), 'utf8')));
+    return v.parse(noteSchema, JSON.parse(readNow(notes.at(name))));
   } catch {
     return undefined;
   }
 }
 
 function write(notes: Directory, name: string, note: Note): void {
-  const temporary = notes.at(`.${process.pid}`);
+  // Not by the process alone: other hosts and containers have the same numbers.
+  const temporary = notes.at(`.${name}.${process.pid}`);
   try {
     writeFileSync(temporary, JSON.stringify(note), { mode: 0o600 });
     renameSync(temporary, notes.at(name));

@@ -2,14 +2,14 @@
 // `.<job id>`: it says whose the directory is, and its time of modification since when it is not needed any more. The
 // time of the directory itself changes with what the job does in it.
 
-import { closeSync, constants, lstatSync, lutimesSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, lstatSync, lutimesSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { dataPermissions, staticDirectory } from '../contract/directories.ts';
 import { JobError } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
-import type { Directory } from './directory.ts';
+import { type Directory, readNow } from './directory.ts';
 import { describeRemains, type Patience, removeEntry } from './removal.ts';
 import { openBelow } from './workspace.ts';
 
@@ -82,13 +82,7 @@ function writeNote(directory: Directory, note: string, server: string): boolean 
 }
 
 function readNote(directory: Directory, note: string): string | undefined {
-  if (!exists(directory, note)) return undefined;
-  const descriptor = openSync(directory.at(note), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    return readFileSync(descriptor, 'utf8');
-  } finally {
-    closeSync(descriptor);
-  }
+  return exists(directory, note) ? readNow(directory.at(note)) : undefined;
 }
 
 function keepUntil(directory: Directory, note: string, time: number): void {

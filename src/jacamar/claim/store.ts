@@ -13,7 +13,6 @@ import {
   lstatSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
 } from 'node:fs';
@@ -22,6 +21,7 @@ import * as v from 'valibot';
 import { slotName } from '../../contract/directories.ts';
 import { SystemFailure } from '../../contract/errors.ts';
 import { writeFully } from '../../contract/program.ts';
+import { readNow } from '../directory.ts';
 import { limitSchema, ownerSchema } from './owner.ts';
 
 export const claimSchema = v.object({
@@ -44,6 +44,8 @@ export interface Turn {
   readonly claim?: Claim;
 }
 
+/** Gone; a directory; a symbolic link. */
+const NO_CLAIM = new Set(['ENOENT', 'EISDIR', 'ELOOP']);
 const FREE = '{"free":true}';
 /** After this time nobody is still writing a file, in milliseconds. */
 const ABANDONED_MS = 3_600_000;
@@ -104,10 +106,10 @@ export class ClaimStore {
   /** What cannot be understood was never a claim of ours; what is gone has been followed by another turn. */
   #read(slot: number, turn: number): Turn {
     try {
-      return { slot, turn, claim: v.parse(claimSchema, JSON.parse(readFileSync(this.#file({ slot, turn }), 'utf8'))) };
+      return { slot, turn, claim: v.parse(claimSchema, JSON.parse(readNow(this.#file({ slot, turn })))) };
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === undefined || code === 'ENOENT') return { slot, turn };
+      if (code === undefined || NO_CLAIM.has(code)) return { slot, turn };
       throw error;
     }
   }

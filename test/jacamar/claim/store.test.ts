@@ -1,8 +1,8 @@
 // Taking a number excludes everybody else, whatever they saw before and without any lock.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -34,6 +34,16 @@ describe('a number', () => {
     assert.deepEqual(store.turns(), [{ slot: 7, turn: 1, claim: claimOf(1) }]);
     assert.equal(store.take({ slot: 7, turn: 1 }, claimOf(3)), true);
     assert.deepEqual(store.turns(), [{ slot: 7, turn: 2, claim: claimOf(3) }]);
+  });
+
+  it('is free where the user has put something else in place of a claim, which nobody waits for', (context) => {
+    const store = open(context);
+    execFileSync('mkfifo', [join(store.directory, '000.1.json')]);
+    symlinkSync('/dev/zero', join(store.directory, '001.1.json'));
+    mkdirSync(join(store.directory, '002.1.json'));
+    const free = [0, 1, 2].map((slot) => ({ slot, turn: 1 }));
+    assert.deepEqual(store.turns(), free);
+    for (const turn of free) assert.equal(store.take(turn, claimOf(1)), true);
   });
 
   it('is free when it was given back, and stays so', (context) => {
