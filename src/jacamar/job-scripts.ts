@@ -58,10 +58,19 @@ export async function removeDeadScripts(handoff: Handoff, patience: Patience): P
     const removal = await removeNoted(handoff, note, patience);
     if (removal.isWhole) rmSync(notes.at(name), { force: true });
     removals.push(removal);
+    if (removal.isOutOfTime) break;
   }
   const whole = removals.filter(({ isWhole }) => isWhole).length;
   if (whole > 0) tell(`Removed the scripts of ${whole} job(s) that ended without cleanup.`);
   tellRemains(handoff, removals);
+}
+
+/** Whether a job with this number may still run scripts. */
+export function mayBeAtWork(handoff: Handoff, jobId: number): boolean {
+  using notes = openNotes(handoff);
+  const names = notes.names().map(String).filter(isNote);
+  const found = names.filter((name) => name.endsWith(`.${jobId}.json`)).map((name) => read(notes, name));
+  return found.some((note) => note !== undefined && !isDead(note));
 }
 
 function isDead({ owner, isOver }: Note): boolean {

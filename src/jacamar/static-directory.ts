@@ -10,6 +10,7 @@ import type { Handoff } from '../contract/handoff.ts';
 import { tell } from '../contract/program.ts';
 import { printable } from '../contract/text.ts';
 import { type Directory, readNow } from './directory.ts';
+import { mayBeAtWork } from './job-scripts.ts';
 import { describeRemains, type Patience, removeEntry } from './removal.ts';
 import { openBelow } from './workspace.ts';
 
@@ -45,6 +46,8 @@ export async function removeOldStaticDirectories(handoff: Handoff, patience: Pat
   const notes = directories.names().map(String).filter(isNote);
   const isOld = (note: string) => lstatSync(directories.at(note)).mtimeMs + days * DAY_MS < Date.now();
   for (const note of notes.filter(isOld)) {
+    // The clock may have been set since that job began.
+    if (mayBeAtWork(handoff, Number(note.slice(1)))) continue;
     const removal = await removeEntry(directories, note.slice(1), patience);
     if (removal.isWhole) rmSync(directories.at(note), { force: true });
     else tell(`${printable(join(directories.path, note.slice(1)))} stays:\n  ${describeRemains(removal).join('\n  ')}`);
