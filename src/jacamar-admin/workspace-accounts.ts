@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { accountsDirectory, baseDirectory } from '../contract/directories.ts';
-import { AuthorizationError } from '../contract/errors.ts';
+import { AuthorizationError, SystemFailure } from '../contract/errors.ts';
 import { printable } from '../contract/text.ts';
 import { type Account, type AccountRules, findAccount } from '../jacamar-auth/account.ts';
 import type { Credentials } from '../jacamar-auth/credentials.ts';
@@ -30,7 +30,10 @@ interface Census {
   readonly credentials: Pick<Credentials, 'lookUpAccount'>;
 }
 
-/** Looks up all accounts that jobs may run as. Those that may not are told only when they were asked for by name. */
+/**
+ * Looks up all accounts that jobs may run as. Those that may not are told only when they were asked for by name.
+ * @throws {SystemFailure} the place of all accounts cannot be listed
+ */
 export async function findHouseholds({ dataDir, names, rules, credentials }: Census) {
   const households: Household[] = [];
   const refusals: Refusal[] = [];
@@ -48,7 +51,16 @@ export async function findHouseholds({ dataDir, names, rules, credentials }: Cen
 
 async function allNames(dataDir: string, { minUid }: AccountRules): Promise<string[]> {
   const shared = accountsDirectory(dataDir);
-  return shared === undefined ? await passwdNames(minUid) : await readdir(shared);
+  return shared === undefined ? await passwdNames(minUid) : await namesIn(shared);
+}
+
+async function namesIn(shared: string): Promise<string[]> {
+  try {
+    return await readdir(shared);
+  } catch (cause) {
+    const message = `${shared} (general.data_dir) cannot be listed: ${(cause as NodeJS.ErrnoException).code}; is it mounted?`;
+    throw new SystemFailure({ code: 'ERR_DATA_DIR', message, publicMessage: message, cause });
+  }
 }
 
 /** getent(1) asks the whole name service; what it does not list has to be given by name. */

@@ -11,6 +11,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -294,4 +295,15 @@ test('nobody but root can do it', async () => {
     configuration,
   ];
   assert.equal(spawnSync('setpriv', args).status, 2);
+});
+
+test('a data_dir that is not there is told as that, and by its name', async () => {
+  const dataDir = join(mkdtempSync(join(tmpdir(), 'jt_data_')), 'missing');
+  world.onClose(async () => rmdirSync(dirname(dataDir)));
+  const { status, stdout, stderr } = call(await world.configure({ general: { data_dir: dataDir } }));
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(
+    stderr,
+    new RegExp(`^jacamar-admin: ${dataDir} \\(general.data_dir\\) cannot be listed: ENOENT; is it mounted\\?$`, 'm'),
+  );
 });
