@@ -1,7 +1,7 @@
 // What the unprivileged program needs from the kernel and Node lacks: an advisory lock that ends with its
 // holder, the orphans of a job and a sure hand on its processes, two soft limits that Node would change or cannot
-// raise, a hard one that marks the processes of a job, and the account's disk quota. Imports nothing that changes ids or
-// starts programs; a test reads the symbol table to keep it so.
+// raise, a hard one that marks the processes of a job, and the account's disk quota. Imports nothing that changes
+// ids or starts programs; a test reads the symbol table to keep it so.
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -44,6 +44,8 @@ const handoffSchema = v.strictObject({
   customBuildsDir: v.optional(v.string()),
   /** Chosen at the config stage; absent there. */
   slot: v.optional(count),
+  /** At cleanup: a run stage did not come to its own end. */
+  stageWasKilled: v.optional(v.boolean()),
   settings: v.strictObject({
     executor: v.string(),
     shellPath: v.optional(v.string()),

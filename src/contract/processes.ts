@@ -83,10 +83,10 @@ export function allProcesses(): ProcessEntry[] {
 }
 
 /**
- * proc_pid_stat(5): pid (name) state ppid pgrp …, the number of threads in field 20, the start time in field 22; the
+ * The process of that number, if it is there. proc_pid_stat(5): pid (name) state ppid pgrp …, the number of threads in field 20, the start time in field 22; the
  * name may hold blanks and parentheses. A process whose first thread alone has ended looks like a zombie.
  */
-function parseStat(directory: string): ProcessEntry | undefined {
+export function parseStat(directory: string): ProcessEntry | undefined {
   try {
     const text = readFileSync(`/proc/${directory}/stat`, 'latin1');
     const end = text.lastIndexOf(')');

@@ -334,6 +334,7 @@ function handoffOf(
     base: baseOf(site, record),
     ...(record.customBuildsDir === undefined ? {} : { customBuildsDir: record.customBuildsDir }),
     ...(slot === undefined ? {} : { slot }),
+    ...(call.stage === 'cleanup' && records.running !== undefined ? { stageWasKilled: true } : {}),
     settings: settingsOf(site.configuration, variables),
     variables,
     ...repositoryAccess(job, general.unrestrictedCmdLine),

@@ -168,7 +168,7 @@ function isFree({ claim }: Turn, here: Owner): boolean {
 
 /** Its runner was killed, so nobody has cleaned up after it; what still runs of it here would share our directory. */
 async function endJob({ server, jobId: id }: Claim, { settings }: Handoff, lock: Lock): Promise<void> {
-  if (!settings.keepProcesses) await endStragglers({ server, id }, lock);
+  if (!settings.keepProcesses) await endStragglers({ server, id }, lock, true);
 }
 
 function noSlot(message: string): SystemFailure {

@@ -81,7 +81,7 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
 
 async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   const { slot, settings } = handoff;
-  if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock());
+  if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock(), handoff.stageWasKilled === true);
   const patience = { deadline: performance.now() + REMOVAL_LIMIT_MS.cleanup, stop };
   try {
     if (slot !== undefined) await removeScripts(handoff, slot, patience);

@@ -7,13 +7,15 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Handoff } from '../contract/handoff.ts';
 import type { Lock } from '../contract/lock.ts';
-import { allProcesses, describe, type ProcessEntry, repeat, signalEach } from '../contract/processes.ts';
+import { allProcesses, describe, type ProcessEntry, parseStat, repeat, signalEach } from '../contract/processes.ts';
 import { tell } from '../contract/program.ts';
 
 const MARK = 'JACAMAR_CI_JOB';
 const PATIENCE_MS = 2_000;
 const KILL_LIMIT_MS = 5_000;
-const VAIN_LOOKS = 3;
+/** So many looks in a row must find nothing; after a kill each of them with a chase, which takes a moment. */
+const LOOKS = { usual: 1, afterKill: 5 } as const;
+const CHASE_MS = 15;
 
 type Job = Pick<Handoff['job'], 'id' | 'server'>;
 
@@ -42,9 +44,16 @@ function limitOf({ id, server }: Job): bigint {
   return (1n << 62n) | (hash >> 3n);
 }
 
-/** Terminates, then kills what still bears a mark of this job. */
-export async function endStragglers(job: Job, lock: Pick<Lock, 'openProcess' | 'signalProcess'>): Promise<void> {
-  const found = stragglersOf(job);
+/**
+ * Terminates, then kills what still bears a mark of this job.
+ * @param wasKilled a stage of it was, so that nobody has ended what it left
+ */
+export async function endStragglers(
+  job: Job,
+  lock: Pick<Lock, 'openProcess' | 'signalProcess'>,
+  wasKilled: boolean,
+): Promise<void> {
+  const found = look(job, wasKilled ? LOOKS.afterKill : LOOKS.usual);
   if (found.length === 0) return;
   tell(`Ended ${found.length} process(es) that outlived a killed stage: ${found.map(describe).join(', ')}`);
   signalEach(found, 'SIGTERM', lock);
@@ -52,12 +61,57 @@ export async function endStragglers(job: Job, lock: Pick<Lock, 'openProcess' | '
   signalEach(found, 'SIGCONT', lock);
   const patientUntil = performance.now() + PATIENCE_MS;
   await untilGone(job, patientUntil, () => {});
-  await untilGone(job, patientUntil + KILL_LIMIT_MS, (rest) => signalEach(rest, 'SIGKILL', lock));
+  await untilGone(job, patientUntil + KILL_LIMIT_MS, (rest) => {
+    signalEach(rest, 'SIGKILL', lock);
+    chase(job);
+  });
+}
+
+/**
+ * What is born while we look, for a moment; each is killed. One that has forked and ended before a look at all of them
+ * comes to it has to be met at its birth. The kernel tells the last one's number: proc_loadavg(5).
+ */
+function chase(job: Job): ProcessEntry[] {
+  const limit = String(limitOf(job));
+  const met: ProcessEntry[] = [];
+  const deadline = performance.now() + CHASE_MS;
+  for (let last = ''; performance.now() < deadline; ) {
+    const newest = newestProcess();
+    if (newest === last) continue;
+    last = newest;
+    if (limitIn(Number(newest)) !== limit) continue;
+    const entry = parseStat(newest);
+    if (entry !== undefined) met.push(entry);
+    killAtOnce(Number(newest));
+  }
+  return met;
+}
+
+function newestProcess(): string {
+  return readFileSync('/proc/loadavg', 'latin1').trimEnd().split(' ').at(-1) ?? '';
+}
+
+function killAtOnce(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has ended
+  }
+}
+
+/** What the first look finds that finds anything. */
+function look(job: Job, looks: number): readonly ProcessEntry[] {
+  let found: readonly ProcessEntry[] = [];
+  for (let left = looks; left > 0 && found.length === 0; left--) {
+    found = stragglersOf(job);
+    if (found.length === 0 && looks > LOOKS.usual) found = chase(job);
+  }
+  return found;
 }
 
 /**
  * A look misses a process whose parent has forked and ended while it went on, and no kernel tells us of children that
- * are not ours: only several looks in a row that find nothing count.
+ * are not ours.
  */
 async function untilGone(job: Job, deadline: number, act: (rest: readonly ProcessEntry[]) => void): Promise<void> {
   let vain = 0;
@@ -67,7 +121,7 @@ async function untilGone(job: Job, deadline: number, act: (rest: readonly Proces
       const rest = stragglersOf(job);
       act(rest);
       vain = rest.length > 0 ? 0 : vain + 1;
-      return vain < VAIN_LOOKS;
+      return vain < LOOKS.afterKill;
     },
   );
 }

@@ -228,6 +228,18 @@ test('when both are killed at once, cleanup ends what shed environment, session 
   await call.ended;
 });
 
+test('when both are killed at once, cleanup ends a chain of processes that fork and end all the time', async () => {
+  const { job, call } = await running(
+    "setsid perl -e '$0 = q(hopper); while (time < $^T + 60) { my $pid = fork; exit if $pid; select undef, undef, undef, 0.002 }' &",
+  );
+  await killBoth(call);
+  const { outcome, stderr } = await job.cleanup();
+  assert.equal(outcome.kind, 'success', stderr);
+  // One look sees it only now and then.
+  for (let looks = 0; looks < 60; looks++) assert.deepEqual(await processesOf(account.uid), []);
+  await call.ended;
+});
+
 test('such a cleanup leaves alone what another job of the same account runs at the same time', async () => {
   const other = await running(SHEDDING);
   const theirs = await settled(1);
