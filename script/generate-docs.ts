@@ -117,8 +117,7 @@ export function defaultText({ notes }: AnyKey): string {
 export function statusText(status: Status): string {
   if (status === 'works') return 'works';
   if ('never' in status) return `refused: ${status.never}`;
-  if (status.works === undefined) return `later: ${status.later}`;
-  return `${status.works.map((value) => `\`${toml(value)}\``).join(', ')} works; later: ${status.later}`;
+  return `later: ${status.later}`;
 }
 
 /** Tables in the order of the file, each with its full name. */

@@ -2,13 +2,25 @@
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
-/** Bytes of a text such as `500MiB` or `2GiB`; undefined for any other. `0` needs no unit. */
+/** What people are told to write where memory is meant. */
+export const MEMORY_WANTED = 'an amount of memory such as "512M" or "16G"';
+
+/**
+ * Bytes of a text such as `500MiB`, `16G` or `1.5GB`; undefined for any other. Units are powers of 1024, as schedulers
+ * count. Only `0` needs none: a number alone means something else to everybody.
+ */
 export function parseSize(text: string): number | undefined {
   if (text === '0') return 0;
-  const [, count, unit] = /^([0-9]{1,6})([KMGTP]iB|B)$/.exec(text) ?? [];
+  const [, count, unit = ''] = /^([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(?:([KMGTP])(?:i?B)?|B)$/i.exec(text) ?? [];
   if (count === undefined) return undefined;
-  const bytes = Number(count) * 1024 ** UNITS.indexOf(unit as (typeof UNITS)[number]);
+  const power = UNITS.findIndex((name) => name.startsWith(unit === '' ? 'B' : unit.toUpperCase()));
+  const bytes = Math.ceil(Number(count) * 1024 ** power);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** The same, of what is asked for: nothing cannot be. */
+export function parseMemory(text: string): number | undefined {
+  return parseSize(text) || undefined;
 }
 
 /** Three digits at most are shown of a size, as `1.21 MiB` or `734 KiB`. */

@@ -11,7 +11,7 @@ export const general = table({
       value.choice('shell', 'slurm', 'sbatch', 'flux', 'pbs', 'lsf', 'bsub', 'cobalt', 'qsub'),
       {
         required: true,
-        status: { later: 'batch executors', works: ['shell'] },
+        status: 'works',
         description:
           'What runs the scripts of a job: a login shell on this host, or a batch scheduler. `sbatch` means `slurm`, `bsub` means `lsf`, `qsub` means `cobalt`.',
         history: 'Upstream gives `cobalt` and `lsf` no new features.',

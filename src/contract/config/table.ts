@@ -5,13 +5,10 @@ import * as v from 'valibot';
 import type { Kind } from './value.ts';
 
 /**
- * How far a key is built. `later`: documented and read, but refused when it asks for something, except for the
- * values in `works`. `never`: known, and refused for good.
+ * How far a key is built. `later`: documented and read, but refused when it asks for something. `never`: known, and
+ * refused for good.
  */
-export type Status =
-  | 'works'
-  | { readonly later: string; readonly works?: readonly unknown[] }
-  | { readonly never: string };
+export type Status = 'works' | { readonly later: string } | { readonly never: string };
 
 /** What people are told about a key. */
 export interface Notes {
@@ -98,8 +95,6 @@ export function tables<Value>(single: Table<Value>): Table<readonly Value[]> {
 
 /** Whether using a key with this value is possible today. `given` and the default are compared as read, not as written. */
 function isBuilt(schema: v.GenericSchema<unknown, unknown>, notes: Key<unknown>['notes'], given: unknown): boolean {
-  const works = typeof notes.status === 'object' && 'works' in notes.status ? (notes.status.works ?? []) : [];
-  if (works.some((value) => same(value, given))) return true;
   return notes.default !== undefined && same(v.parse(schema, notes.default), given);
 }
 
@@ -117,8 +112,7 @@ function withStatus<I, O>(schema: v.GenericSchema<I, O>, notes: Key<unknown>['no
 
 function refusal(status: Exclude<Status, 'works'>): string {
   if ('never' in status) return `not supported (${status.never}); leave the key out`;
-  const working = status.works?.map((value) => JSON.stringify(value)).join(', ');
-  return `not implemented yet (${status.later}); ${working === undefined ? 'leave the key out' : `what works: ${working}`}`;
+  return `not implemented yet (${status.later}); leave the key out`;
 }
 
 function same(one: unknown, other: unknown): boolean {

@@ -2,7 +2,7 @@
 // message of its schema, what an administrator should have written: it follows "expected" in error texts.
 
 import * as v from 'valibot';
-import { parseSize } from '../size.ts';
+import { MEMORY_WANTED, parseMemory, parseSize } from '../size.ts';
 import { parseDuration } from './duration.ts';
 
 /** A kind of value: how the documentation calls it, and the schema that reads it. */
@@ -56,6 +56,16 @@ const ENTRY = '"NAME=value" with a valid variable name';
 export const environment = kind(
   'array of "NAME=value"',
   v.array(v.pipe(string(ENTRY), v.check(isEnvironmentEntry, ENTRY)), 'an array of "NAME=value"'),
+);
+
+/** Becomes bytes. */
+export const memory = kind(
+  'amount of memory',
+  v.pipe(
+    string(MEMORY_WANTED),
+    v.check((text: string) => parseMemory(text) !== undefined, MEMORY_WANTED),
+    v.transform((text: string) => parseMemory(text) ?? Number.NaN),
+  ),
 );
 
 /** Text for people; line breaks, tabs and colours are theirs to choose. */
