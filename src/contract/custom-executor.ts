@@ -20,8 +20,10 @@ export const RUNNER_ENVIRONMENT = {
 /** Names in `job_env` of our config output: hints for later stages, never authority. */
 export const JOB_ENVIRONMENT = {
   configuration: 'JACAMAR_CI_CONFIGURATION',
-  /** Only without jacamar-auth, which keeps the number in the job's record. */
+  /** Only without jacamar-auth, which keeps both in the job's record: the number of the build directory. */
   slot: 'JACAMAR_CI_SLOT',
+  /** The same; when the job began, in milliseconds since 1970. */
+  startedAt: 'JACAMAR_CI_STARTED',
 } as const;
 
 /** Stands where the script path would: the script's text comes through the handoff channel instead. */

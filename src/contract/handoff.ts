@@ -23,6 +23,44 @@ export const PIPED_OPTION = '--piped';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+const strings = v.pipe(v.array(v.string()), v.readonly());
+const names = v.optional(strings);
+const text = v.optional(v.string());
+const amount = v.optional(count);
+
+/** `[batch]`, as far as schedulers of today need it. */
+const batchSchema = v.strictObject({
+  argumentsVariable: strings,
+  commandDelayMs: count,
+  nfsTimeoutMs: count,
+  schedulerBin: text,
+  envVars: strings,
+  allowIllegalArgs: v.boolean(),
+  defaultArgs: strings,
+  disableNamePrefix: v.boolean(),
+  pollIntervalMinMs: count,
+  pollIntervalMaxMs: count,
+  maxPendingMs: amount,
+  budget: v.picklist(['off', 'warn', 'refuse']),
+  outputLimitKib: count,
+  skipCobaltLog: v.boolean(),
+  allow: v.strictObject({ partition: names, account: names, qos: names, reservation: names }),
+  defaults: v.strictObject({
+    nodes: amount,
+    tasks: amount,
+    cpusPerTask: amount,
+    gpus: amount,
+    memory: amount,
+    timeMs: amount,
+    partition: text,
+    account: text,
+    qos: text,
+    constraint: text,
+    reservation: text,
+    exclusive: v.optional(v.boolean()),
+  }),
+});
+
 const handoffSchema = v.strictObject({
   protocol: v.literal(PROTOCOL),
   stage: v.picklist(DRIVER_STAGES),
@@ -34,6 +72,8 @@ const handoffSchema = v.strictObject({
     runner: v.string(),
     concurrent: count,
     timeoutSeconds: v.number(),
+    /** When its config stage began, in milliseconds since 1970. */
+    startedAt: count,
   }),
   /** Whom the job runs as, so that jacamar need not ask a name service that may be slow. */
   account: v.strictObject({ name: v.string(), home: v.string(), shell: v.string() }),
@@ -63,6 +103,7 @@ const handoffSchema = v.strictObject({
     keepProcesses: v.boolean(),
     setStackSize: v.boolean(),
     jobMessage: v.optional(v.string()),
+    batch: batchSchema,
     /** In bytes; 0 asks for nothing. */
     freeSpaceWarning: count,
     freeSpaceRequired: count,
@@ -88,11 +129,12 @@ export function repositoryAccess(job: Job, unrestrictedCmdLine: boolean): Pick<H
   return { repository: { url, username: credentials.username, password: credentials.password.reveal() } };
 }
 
-/** What jacamar gets of the configuration: `[general]` as far as it concerns a stage, nothing of `[auth]`. */
+/** What jacamar gets of the configuration: of `[general]` and `[batch]` what concerns a stage, nothing of `[auth]`. */
 export function settingsOf(
-  { general }: Pick<Configuration, 'general'>,
+  { general, batch }: Pick<Configuration, 'general' | 'batch'>,
   variables: Handoff['variables'],
 ): Handoff['settings'] {
+  const { lsfJobCancellation: _, ...batchSettings } = batch;
   return {
     executor: general.executor,
     ...(general.shellPath === undefined ? {} : { shellPath: general.shellPath }),
@@ -112,6 +154,7 @@ export function settingsOf(
     freeSpaceWarning: general.freeSpaceWarning,
     freeSpaceRequired: general.freeSpaceRequired,
     ...(general.jobMessage === undefined ? {} : { jobMessage: general.jobMessage }),
+    batch: batchSettings,
   };
 }
 

@@ -2,11 +2,19 @@
 // no variable of the runner. CI variables reach the job through the export lines of the runner's script.
 
 import { CI_VARIABLE_PREFIX } from '../contract/custom-executor.ts';
-import { SYSTEM_PATH, USER_VARIABLES } from '../contract/environment.ts';
+import { SYSTEM_PATH, userVariables } from '../contract/environment.ts';
 import { JobError } from '../contract/errors.ts';
 import { HANDOFF_VARIABLE } from '../contract/handoff.ts';
 import type { Environment } from '../contract/program.ts';
 import type { Account } from './account.ts';
+
+/** What of the configuration says which variables are taken. */
+interface VariableLimits {
+  /** `auth.max_env_chars` */
+  readonly longest: number;
+  /** `batch.arguments_variable` */
+  readonly argumentsVariable: readonly string[];
+}
 
 /** Environment of jacamar, as `NAME=value`. */
 export function jacamarEnvironment(account: Account): string[] {
@@ -27,12 +35,14 @@ export function accountEnvironment({ name, home, shell }: Account): string[] {
 
 /**
  * The CI variables that jacamar gets, without their prefix.
- * @param longest `auth.max_env_chars`
  * @throws {JobError} one of them is longer than that
  */
-export function jacamarVariables(environment: Environment, longest: number): Record<string, string> {
+export function jacamarVariables(
+  environment: Environment,
+  { longest, argumentsVariable }: VariableLimits,
+): Record<string, string> {
   const found: Record<string, string> = {};
-  for (const name of USER_VARIABLES) {
+  for (const name of userVariables(argumentsVariable)) {
     const value = environment[`${CI_VARIABLE_PREFIX}${name}`];
     if (value === undefined) continue;
     if (value.length > longest) throw tooLong(name, value.length, longest);

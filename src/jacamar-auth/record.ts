@@ -89,6 +89,11 @@ export class RecordDirectory {
     return record;
   }
 
+  /** When the job began, in milliseconds since 1970: the record is created at its config stage, and never changed. */
+  get createdAt(): number {
+    return Math.floor(lstatSync(this.#file('record')).mtimeMs);
+  }
+
   get hasEnded(): boolean {
     return this.#has('ended');
   }

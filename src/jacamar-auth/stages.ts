@@ -314,10 +314,13 @@ function handoffOf(
   record: JobRecord,
   account: Account,
 ): HandoffContent {
-  const { general, auth } = site.configuration;
+  const { general, auth, batch } = site.configuration;
   const { name, home, shell } = account;
   const { slot } = records;
-  const variables = jacamarVariables(site.environment, auth.maxEnvChars);
+  const variables = jacamarVariables(site.environment, {
+    longest: auth.maxEnvChars,
+    argumentsVariable: batch.argumentsVariable,
+  });
   return {
     stage: call.stage,
     ...(call.runStage === undefined ? {} : { runStage: call.runStage }),
@@ -328,6 +331,7 @@ function handoffOf(
       runner: record.runner,
       concurrent: record.concurrent,
       timeoutSeconds: job.timeoutSeconds,
+      startedAt: records.createdAt,
     },
     account: { name, home, shell },
     runnerProcess: callingRunner(),

@@ -13,7 +13,7 @@ import {
   RUNNER_ENVIRONMENT,
 } from '../contract/custom-executor.ts';
 import { baseDirectory } from '../contract/directories.ts';
-import { USER_VARIABLES } from '../contract/environment.ts';
+import { userVariables } from '../contract/environment.ts';
 import { ConfigurationError, JobError, SystemFailure } from '../contract/errors.ts';
 import { decodeHandoff, encodeHandoff, type Handoff, repositoryAccess, settingsOf } from '../contract/handoff.ts';
 import { parseJobResponse, readRunnerNumbers } from '../contract/job.ts';
@@ -28,10 +28,10 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
   const configuration = readConfiguration(call, environment);
   const job = parseJobResponse(readFile(required(environment, RUNNER_ENVIRONMENT.jobResponseFile)).toString('utf8'));
   const { shortToken: runner, concurrentProjectId: concurrent } = readRunnerNumbers(environment);
-  const slot = environment[JOB_ENVIRONMENT.slot];
+  const slot = numberFrom(environment, JOB_ENVIRONMENT.slot);
   const isChoosable = configuration.general.customBuildDir;
   const buildsDir = isChoosable ? customBuildsDir(environment, job, ownAccount()) : undefined;
-  const variables = variablesOf(environment);
+  const variables = variablesOf(environment, configuration);
   const content = {
     stage: call.stage,
     ...(call.runStage === undefined ? {} : { runStage: checkedRunStage(call.runStage) }),
@@ -42,12 +42,13 @@ export function handoffByHand(call: StageCall, environment: Environment): { hand
       runner,
       concurrent,
       timeoutSeconds: job.timeoutSeconds,
+      startedAt: numberFrom(environment, JOB_ENVIRONMENT.startedAt) ?? Date.now(),
     },
     account: ownAccount(),
     runnerProcess: callingRunner(),
     base: baseDirectory(configuration.general.dataDir, ownAccount()),
     ...(buildsDir === undefined ? {} : { customBuildsDir: buildsDir }),
-    ...(slot !== undefined && /^[0-9]{1,6}$/.test(slot) ? { slot: Number(slot) } : {}),
+    ...(slot === undefined ? {} : { slot }),
     settings: settingsOf(configuration, variables),
     variables,
     ...repositoryAccess(job, configuration.general.unrestrictedCmdLine),
@@ -68,13 +69,22 @@ export function announceConfig(
     jobEnvironment: {
       [JOB_ENVIRONMENT.configuration]: readConfiguration(call, environment).fileName,
       [JOB_ENVIRONMENT.slot]: String(slot),
+      [JOB_ENVIRONMENT.startedAt]: String(Date.now()),
     },
   });
   writeFully(1, JSON.stringify(output));
 }
 
-function variablesOf(environment: Environment): Record<string, string> {
-  const entries = USER_VARIABLES.map((name) => [name, environment[`${CI_VARIABLE_PREFIX}${name}`]]);
+function numberFrom(environment: Environment, name: string): number | undefined {
+  const text = environment[name];
+  return text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function variablesOf(environment: Environment, { batch }: Configuration): Record<string, string> {
+  const entries = userVariables(batch.argumentsVariable).map((name) => [
+    name,
+    environment[`${CI_VARIABLE_PREFIX}${name}`],
+  ]);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 

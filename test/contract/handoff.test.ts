@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { parseConfiguration } from '../../src/contract/config.ts';
 import {
   decodeGreeting,
   decodeHandoff,
@@ -13,13 +14,22 @@ import {
   frame,
   GREETING_MARK,
   type HandoffContent,
+  settingsOf,
   unframe,
 } from '../../src/contract/handoff.ts';
 
 const CONTENT: HandoffContent = {
   stage: 'run',
   runStage: 'build_script',
-  job: { id: 302, server: 'https://g', projectPath: 'a/b', runner: 'r', concurrent: 0, timeoutSeconds: 3600 },
+  job: {
+    id: 302,
+    server: 'https://g',
+    projectPath: 'a/b',
+    runner: 'r',
+    concurrent: 0,
+    timeoutSeconds: 3600,
+    startedAt: 7,
+  },
   account: { name: 'alice', home: '/home/alice', shell: '/bin/bash' },
   runnerProcess: { pid: 7, startTime: '123' },
   base: '/home/alice/.jacamar-ci',
@@ -42,6 +52,22 @@ const CONTENT: HandoffContent = {
     freeSpaceWarning: 1024 ** 3,
     freeSpaceRequired: 0,
     jobMessage: 'line one\nline two\u2028\u0000',
+    batch: {
+      argumentsVariable: ['SITE_PARAMETERS'],
+      commandDelayMs: 30_000,
+      nfsTimeoutMs: 30_000,
+      envVars: ['SLURM_CONF=/etc/slurm.conf'],
+      allowIllegalArgs: false,
+      defaultArgs: [],
+      disableNamePrefix: false,
+      pollIntervalMinMs: 5_000,
+      pollIntervalMaxMs: 60_000,
+      budget: 'warn',
+      outputLimitKib: 4096,
+      skipCobaltLog: false,
+      allow: { partition: ['ci'] },
+      defaults: { nodes: 1, exclusive: false },
+    },
   },
   variables: { JACAMAR_NO_BASH_PROFILE: '1' },
 };
@@ -88,6 +114,8 @@ describe('a handoff', () => {
       { base: 7 },
       { variables: { X: 1 } },
       { settings: { ...CONTENT.settings, more: true } },
+      { settings: { ...CONTENT.settings, batch: undefined } },
+      { settings: { ...CONTENT.settings, batch: { ...CONTENT.settings.batch, allow: { more: [] } } } },
       { runnerProcess: { pid: 1 } },
     ];
     decodeHandoff(change({}));
@@ -100,6 +128,36 @@ describe('a handoff', () => {
       assert.throws(() => decodeHandoff(whole.subarray(0, length)));
     for (const text of ['', '\n', '{}\n', '[]\n', 'null\n', '#!/bin/bash\n'])
       assert.throws(() => decodeHandoff(Buffer.from(text)));
+  });
+});
+
+describe('what jacamar gets of the configuration', () => {
+  const general = '[general]\nexecutor = "shell"\ndata_dir = "$HOME"\n';
+
+  it('holds the batch settings of the site, with its lists and defaults', () => {
+    const file = `${general}[batch]
+      arguments_variable = ["SITE_PARAMETERS"]
+      max_pending = "2h"
+      output_limit = 100
+      [batch.allow]
+      partition = ["ci"]
+      [batch.defaults]
+      time = "90m"
+      memory = "2G"
+      exclusive = true`;
+    const sent = { ...CONTENT, settings: settingsOf(parseConfiguration(file, 'f'), {}) };
+    const { batch } = decodeHandoff(encodeHandoff(sent)).handoff.settings;
+    assert.deepEqual(
+      [batch.argumentsVariable, batch.maxPendingMs, batch.outputLimitKib, batch.budget],
+      [['SITE_PARAMETERS'], 7_200_000, 100, 'off'],
+    );
+    assert.deepEqual(batch.allow, { partition: ['ci'] });
+    assert.deepEqual(batch.defaults, { timeMs: 5_400_000, memory: 2 * 1024 ** 3, exclusive: true });
+  });
+
+  it('holds nothing of [auth]', () => {
+    const file = `${general}[auth]\ndownscope = "setuid"\nuser_allowlist = ["alice"]\n[auth.runas]\nvalidation_script = "/secret"\n`;
+    assert.doesNotMatch(JSON.stringify(settingsOf(parseConfiguration(file, 'f'), {})), /alice|secret|setuid/);
   });
 });
 

@@ -25,10 +25,16 @@ describe('the environment of jacamar', () => {
 });
 
 describe('the CI variables that jacamar gets', () => {
-  it('are the two that the guide names, by their CI names', () => {
+  const limits = { longest: 10_000, argumentsVariable: [] };
+
+  it('are those that the guide names, by their CI names', () => {
     const environment = {
       CUSTOM_ENV_JACAMAR_NO_BASH_PROFILE: '1',
       CUSTOM_ENV_JACAMAR_ETC_PROFILE_ONLY: 'true',
+      CUSTOM_ENV_SCHEDULER_PARAMETERS: '-N 2',
+      CUSTOM_ENV_SCHEDULER_TIME: '10m',
+      CUSTOM_ENV_SCHEDULER_OTHER: 'x',
+      CUSTOM_ENV_SITE_PARAMETERS: '-n 1',
       CUSTOM_ENV_JACAMAR_CI_SLOT: '7',
       CUSTOM_ENV_JACAMAR_CI_CONFIGURATION: '/tmp/x.toml',
       CUSTOM_ENV_LD_PRELOAD: '/tmp/x.so',
@@ -37,21 +43,29 @@ describe('the CI variables that jacamar gets', () => {
       CUSTOM_ENV_CI_JOB_JWT: 'secret',
       JACAMAR_NO_BASH_PROFILE: 'without prefix',
     };
-    assert.deepEqual(jacamarVariables(environment, 10_000), {
+    assert.deepEqual(jacamarVariables(environment, limits), {
       JACAMAR_NO_BASH_PROFILE: '1',
       JACAMAR_ETC_PROFILE_ONLY: 'true',
+      SCHEDULER_PARAMETERS: '-N 2',
+      SCHEDULER_TIME: '10m',
     });
-    assert.deepEqual(jacamarVariables({ JACAMAR_NO_BASH_PROFILE: '1' }, 10_000), {});
+    assert.deepEqual(jacamarVariables({ JACAMAR_NO_BASH_PROFILE: '1' }, limits), {});
+  });
+
+  it('are also those in which the site lets users write submission arguments', () => {
+    const environment = { CUSTOM_ENV_SITE_PARAMETERS: '-n 1', CUSTOM_ENV_SCHEDULER_PARAMETERS: '-N 2' };
+    const found = jacamarVariables(environment, { ...limits, argumentsVariable: ['SITE_PARAMETERS', 'NOT_SET'] });
+    assert.deepEqual(found, { SITE_PARAMETERS: '-n 1', SCHEDULER_PARAMETERS: '-N 2' });
   });
 
   it('are of limited length, and the user is told which is not', () => {
     const environment = { CUSTOM_ENV_JACAMAR_NO_BASH_PROFILE: 'x'.repeat(101) };
     assert.throws(
-      () => jacamarVariables(environment, 100),
+      () => jacamarVariables(environment, { ...limits, longest: 100 }),
       (error: Error & { code: string; publicMessage: string }) => {
         return error.code === 'ERR_VARIABLE_TOO_LONG' && /JACAMAR_NO_BASH_PROFILE/.test(error.publicMessage);
       },
     );
-    assert.equal(jacamarVariables(environment, 101)['JACAMAR_NO_BASH_PROFILE']?.length, 101);
+    assert.equal(jacamarVariables(environment, { ...limits, longest: 101 })['JACAMAR_NO_BASH_PROFILE']?.length, 101);
   });
 });

@@ -85,6 +85,16 @@ describe('a record', () => {
     assert.deepEqual(again().read(), RECORD);
   });
 
+  it('knows when the job began, whatever is said of it later', (context) => {
+    const { root, records, again } = open(context);
+    records.create(RECORD);
+    utimesSync(join(onlyDirectory(root), 'record.json'), NOW, NOW + 0.25);
+    again().create(RECORD);
+    again().slot = 3;
+    again().markRun();
+    assert.equal(again().createdAt, NOW * 1000 + 250);
+  });
+
   const changed: Record<string, Partial<JobRecord>> = {
     token: { tokenId: 'token-2' },
     login: { login: 'bob' },
