@@ -2,7 +2,7 @@
 // by which it tells how far it came. Pure. What stands here decides whether a profile
 // can fake, break or survive a job.
 
-import { SYSTEM_PATH, USER_VARIABLES } from '../contract/environment.ts';
+import { PROFILE_VARIABLES, SYSTEM_PATH } from '../contract/environment.ts';
 import type { Handoff } from '../contract/handoff.ts';
 
 /**
@@ -25,7 +25,7 @@ export interface Progress {
 
 /** Both variables keep the user's own profile out; one of them still wants the site's (see `commandsFor`). */
 export function loginOptions(variables: Handoff['variables']): string[] {
-  const isWithoutProfile = USER_VARIABLES.some((name) => variables[name] === 'true');
+  const isWithoutProfile = PROFILE_VARIABLES.some((name) => variables[name] === 'true');
   return isWithoutProfile ? ['--login', '--noprofile'] : ['--login'];
 }
 
@@ -69,16 +69,21 @@ export function commandsFor(script: string): string {
   ].join('\n');
 }
 
-const BEGUN = Buffer.from(
-  `{ \\builtin printf 'begun\\n' >&${MARKS} || \\builtin :; } 2>/dev/null; \\exec ${MARKS}>&-; `,
-);
+const BEGUN = `{ \\builtin printf 'begun\\n' >&${MARKS} || \\builtin :; } 2>/dev/null; \\exec ${MARKS}>&-; `;
+
+/**
+ * For a shell above others that get the same signals: it stays until what runs in it has ended, and so do they the
+ * time that a handler of the user takes. A subshell starts without the trap.
+ */
+export const OUTLIVES_SIGNALS = '\\builtin trap : TERM INT HUP USR1 USR2; ';
 
 /**
  * The script, telling that it was begun: a file named by BASH_ENV, or a shell told not to execute anything, would
  * otherwise end with success and no script run. In front of the first line, so that line numbers stay as they are.
+ * @param before commands to stand there as well
  */
-export function markBeginning(script: Uint8Array): Buffer {
-  return Buffer.concat([BEGUN, script]);
+export function markBeginning(script: Uint8Array, before = ''): Buffer {
+  return Buffer.concat([Buffer.from(BEGUN + before), script]);
 }
 
 export function readProgress(marks: string): Progress {
