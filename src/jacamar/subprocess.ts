@@ -4,9 +4,11 @@
 
 import { spawn } from 'node:child_process';
 import { accessSync, closeSync, constants } from 'node:fs';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { SYSTEM_PATH } from '../contract/environment.ts';
 import { SystemFailure } from '../contract/errors.ts';
+import type { Lock } from '../contract/lock.ts';
 
 /** What people find after a login, unless their profile says otherwise: login.defs(5). */
 const LOGIN_UMASK = 0o022;
@@ -51,6 +53,85 @@ export function startProgram({ file, argv, env, stdio, extra }: Program): Subpro
     child.once('exit', (code, signal) => resolve({ exitCode: code ?? undefined, signal: signal ?? undefined }));
   });
   return { pid: child.pid, exited, exitedWithin: (limit) => within(exited, limit) };
+}
+
+/** A command that is run for what it prints. */
+export interface Capture {
+  readonly file: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Then it is ended, in milliseconds. */
+  readonly limitMs: number;
+  /** Of each stream; what comes behind it is dropped. */
+  readonly limitBytes: number;
+  /** Ends it early. */
+  readonly stop?: AbortSignal;
+  readonly lock: Pick<Lock, 'pipe'>;
+}
+
+/** How long an ended command's pipes may be held open by what it left behind, in milliseconds. */
+const CAPTURE_GRACE_MS = 200;
+
+/**
+ * Runs a command in `/` to its end, in a process group of its own so that a limit ends what it started as well.
+ * `exitCode` is absent when it was ended or did not start.
+ */
+export async function captureProgram(
+  capture: Capture,
+): Promise<{ stdout: string; stderr: string; exitCode: number | undefined }> {
+  const { file, argv, env, limitMs, limitBytes, stop, lock } = capture;
+  const [out, err] = [lock.pipe(), lock.pipe()];
+  const child = spawn(file, [...argv], {
+    cwd: '/',
+    env: { ...env },
+    stdio: ['ignore', out[1], err[1]],
+    detached: true,
+  });
+  closeSync(out[1]);
+  closeSync(err[1]);
+  const readers = [collect(out[0], limitBytes), collect(err[0], limitBytes)] as const;
+  const end = () => endGroup(child.pid);
+  const timer = Number.isFinite(limitMs) ? setTimeout(end, limitMs) : undefined;
+  stop?.addEventListener('abort', end, { once: true });
+  if (stop?.aborted) end();
+  const exitCode = await new Promise<number | undefined>((resolve) => {
+    child.once('error', () => resolve(undefined));
+    child.once('exit', (code) => resolve(code ?? undefined));
+  });
+  clearTimeout(timer);
+  stop?.removeEventListener('abort', end);
+  const [stdout, stderr] = await Promise.all(readers.map((reader) => reader.finish(CAPTURE_GRACE_MS)));
+  return { stdout: stdout ?? '', stderr: stderr ?? '', exitCode };
+}
+
+/** A command that only asks has nothing to tidy up. */
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // it has ended by itself
+  }
+}
+
+/** The text that arrives on a pipe. */
+function collect(from: number, limitBytes: number): { finish(graceMs: number): Promise<string> } {
+  const source = new Socket({ fd: from, readable: true, writable: false });
+  const chunks: Buffer[] = [];
+  let length = 0;
+  source.on('data', (chunk: Buffer) => {
+    if (length < limitBytes) chunks.push(chunk.subarray(0, limitBytes - length));
+    length += chunk.length;
+  });
+  source.on('error', () => source.destroy());
+  const closed = new Promise<void>((resolve) => source.once('close', () => resolve()));
+  return {
+    async finish(graceMs) {
+      await within(closed, graceMs);
+      source.destroy();
+      return Buffer.concat(chunks).toString('utf8');
+    },
+  };
 }
 
 /** The first executable of that name in the system's directories. */
