@@ -69,7 +69,7 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
   const { prepareScript, execute } = executorByName(handoff.settings.executor);
   const slot = requireSlot(handoff);
   const directory = openScripts(handoff, slot);
-  const path = placeScript(directory, name, prepareScript(script));
+  const path = placeScript(directory, name, prepareScript(script, name));
   const access = openRepositoryAccess(directory, slot, handoff);
   try {
     await execute(path, withEnvironment(handoff, access.environment), stop);
@@ -82,6 +82,7 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
 async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<StageResult> {
   const { slot, settings } = handoff;
   if (!settings.keepProcesses) await endStragglers(handoff.job, loadLock(), handoff.stageWasKilled === true);
+  await executorByName(settings.executor).cleanUp?.(handoff, stop);
   const patience = { deadline: performance.now() + REMOVAL_LIMIT_MS.cleanup, stop };
   try {
     if (slot !== undefined) await removeScripts(handoff, slot, patience);

@@ -3,21 +3,37 @@
 import { SystemFailure } from '../../contract/errors.ts';
 import type { Handoff } from '../../contract/handoff.ts';
 import { markBeginning } from '../login-shell.ts';
+import { batchExecutor } from './batch.ts';
+import { cobalt } from './cobalt.ts';
+import { flux } from './flux.ts';
+import { lsf } from './lsf.ts';
+import { pbs } from './pbs.ts';
 import { runInShell } from './shell.ts';
+import { slurm } from './slurm.ts';
 
 /** One way to run scripts. */
 export interface Executor {
-  /** The script as this executor wants it placed. */
-  prepareScript(script: Uint8Array): Uint8Array;
+  /** The script of a run stage as this executor wants it placed. */
+  prepareScript(script: Uint8Array, runStage: string): Uint8Array;
   /**
    * Executes a placed script and relays its output. Returns when it ended well and nothing of it is left.
    * Throws ScriptFailure with the script's own exit code, or what else went wrong.
    */
   execute(script: string, handoff: Handoff, stop: AbortSignal): Promise<void>;
+  /** At cleanup: ends what killed stages of this job left elsewhere than on this host. */
+  cleanUp?(handoff: Handoff, stop: AbortSignal): Promise<void>;
 }
 
 const EXECUTORS: Readonly<Record<string, Executor>> = {
-  shell: { prepareScript: markBeginning, execute: runInShell },
+  shell: { prepareScript: (script) => markBeginning(script), execute: runInShell },
+  slurm: batchExecutor(slurm, 'slurm'),
+  sbatch: batchExecutor(slurm, 'slurm'),
+  flux: batchExecutor(flux, 'flux'),
+  pbs: batchExecutor(pbs, 'pbs'),
+  lsf: batchExecutor(lsf, 'lsf'),
+  bsub: batchExecutor(lsf, 'lsf'),
+  cobalt: batchExecutor(cobalt, 'cobalt'),
+  qsub: batchExecutor(cobalt, 'cobalt'),
 };
 
 export function executorByName(name: string): Executor {
