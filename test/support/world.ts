@@ -38,6 +38,7 @@ type Table = Readonly<Record<string, unknown>>;
 export interface ConfigurationWishes {
   readonly general?: Table;
   readonly auth?: Table & { readonly logging?: Table; readonly runas?: Table };
+  readonly batch?: Table;
 }
 
 export interface WorldWishes {
@@ -155,7 +156,7 @@ export class World {
   }
 
   /** Writes a configuration as root has it, 0600, and returns its path. */
-  async configure({ general, auth }: ConfigurationWishes = {}): Promise<string> {
+  async configure({ general, auth, batch }: ConfigurationWishes = {}): Promise<string> {
     const { logging, ...rest } = auth ?? {};
     return this.writeConfiguration(
       stringify({
@@ -164,6 +165,7 @@ export class World {
           ...defined({ downscope: this.deployment.downscope, state_dir: this.at('state'), ...rest }),
           logging: defined({ location: this.logFile, level: 'debug', ...logging }),
         },
+        ...(batch === undefined ? {} : { batch: defined(batch) }),
       }),
     );
   }
