@@ -46,6 +46,7 @@ export function commandLine(acts: Acts): Command {
     .option('--job <name>', 'which job of the file; default: its only one')
     .option('--script <text>', 'run this script instead of a job of a file')
     .option('--jacamar-auth <path>', 'executable to try; default: the one installed beside this program', installed())
+    .option('--executor <name>', 'executor to try instead of the one in the configuration, such as slurm')
     .option('--timeout <seconds>', 'job timeout', wholeSeconds, 3600)
     .option('--cancel-after <seconds>', 'cancel the job after that time', wholeSeconds)
     .option('--variable <name=value>', 'CI variable of the job; may be repeated', collect, [])

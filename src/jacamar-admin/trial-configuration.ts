@@ -19,10 +19,12 @@ export interface TrialConfiguration {
   readonly logLocation: string;
 }
 
-/** Where the copy and the records of the trial go. */
-export interface TrialPlaces {
+/** Where the copy and the records of the trial go, and what it shall try. */
+export interface TrialWishes {
   readonly serverUrl: string;
   readonly directory: string;
+  /** Takes the place of `general.executor`; its own table, `[batch]`, is the administrator's. */
+  readonly executor?: string;
 }
 
 const LARGEST_FILE = 1024 * 1024;
@@ -31,12 +33,12 @@ const LARGEST_FILE = 1024 * 1024;
  * Reads the file under the same rule of trust as jacamar-auth (the copy would otherwise hide a wrong owner or mode).
  * @throws ConfigurationError when the file cannot be read, trusted or parsed.
  */
-export async function adaptConfiguration(path: string, places: TrialPlaces): Promise<TrialConfiguration> {
+export async function adaptConfiguration(path: string, wishes: TrialWishes): Promise<TrialConfiguration> {
   const content = readConfiguration(path);
   const { general, auth } = content;
-  const { content: adapted, changes } = adapt(content, places);
+  const { content: adapted, changes } = adapt(content, wishes);
   return {
-    path: changes.length === 0 ? path : await writeCopy(adapted, places.directory),
+    path: changes.length === 0 ? path : await writeCopy(adapted, wishes.directory),
     changes,
     tokenVariable: textOf(general, 'jwt_env_variable'),
     requiredAudience: textOf(auth, 'jwt_required_aud'),
@@ -53,12 +55,16 @@ function readConfiguration(path: string): TomlTable {
   }
 }
 
-function adapt(content: TomlTable, places: TrialPlaces): { content: TomlTable; changes: string[] } {
+function adapt(content: TomlTable, wishes: TrialWishes): { content: TomlTable; changes: string[] } {
   const general = isTable(content['general']) ? { ...content['general'] } : undefined;
   const auth = isTable(content['auth']) ? { ...content['auth'] } : undefined;
   const changes: string[] = [];
+  if (general !== undefined && wishes.executor !== undefined && general['executor'] !== wishes.executor) {
+    general['executor'] = wishes.executor;
+    changes.push(`general.executor is "${wishes.executor}"`);
+  }
   if (general?.['gitlab_server'] !== undefined) {
-    general['gitlab_server'] = places.serverUrl;
+    general['gitlab_server'] = wishes.serverUrl;
     changes.push('general.gitlab_server is the stand-in');
   }
   if (auth?.['jwks_file'] !== undefined) {
@@ -67,7 +73,7 @@ function adapt(content: TomlTable, places: TrialPlaces): { content: TomlTable; c
   }
   if (auth !== undefined) {
     // Neither a record nor a cached key of a trial may meet those of real jobs.
-    auth['state_dir'] = join(places.directory, 'state');
+    auth['state_dir'] = join(wishes.directory, 'state');
     changes.push('auth.state_dir is a directory of the trial');
   }
   return { content: { ...content, ...(general && { general }), ...(auth && { auth }) }, changes };

@@ -20,6 +20,8 @@ export interface TrialOptions {
   readonly configuration: string;
   readonly user: string;
   readonly jacamarAuth: string;
+  /** Takes the place of `general.executor`. */
+  readonly executor?: string;
   readonly gitlabCi?: string;
   readonly job?: string;
   readonly script?: string;
@@ -72,7 +74,9 @@ async function playTrial(
   { directory, gitlab }: Stage,
 ): Promise<JobResult> {
   const path = resolve(options.configuration);
-  const configuration = await adaptConfiguration(path, { serverUrl: gitlab.url, directory });
+  const { executor } = options;
+  const wishes = { serverUrl: gitlab.url, directory, ...(executor === undefined ? {} : { executor }) };
+  const configuration = await adaptConfiguration(path, wishes);
   const facts = jobFacts({
     serverUrl: gitlab.url,
     login: options.user,

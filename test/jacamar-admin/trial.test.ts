@@ -90,6 +90,17 @@ test('the configuration is handed over in a copy that leads to the stand-in and 
   assert.equal(await driver.read('mode'), '600\n');
 });
 
+test('another executor can be tried, with the settings that the configuration has for it', async () => {
+  await using driver = await fakeDriver({ config: 'cat "$3" > "$HERE/seen"; exit 1' });
+  const configuration = join(driver.directory, 'batch.toml');
+  await writeFile(configuration, '[general]\nexecutor = "shell"\n[batch]\nscheduler_bin = "/opt/slurm/bin"\n');
+  const { shown } = await play(driver, { configuration, executor: 'slurm' });
+  const seen = parse(await driver.read('seen')) as Record<string, Record<string, string>>;
+  assert.equal(seen['general']?.['executor'], 'slurm');
+  assert.equal(seen['batch']?.['scheduler_bin'], '/opt/slurm/bin');
+  assert.match(shown, /in a copy: general\.executor is "slurm"/);
+});
+
 test('a configuration that needs no change is used as it is', async () => {
   await using driver = await fakeDriver({ config: 'echo "$3" > "$HERE/path"; exit 1' });
   const configuration = join(driver.directory, 'plain.toml');
