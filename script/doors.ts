@@ -49,6 +49,8 @@ export const TYPESCRIPT_DOORS: readonly Door[] = [
       'src/jacamar-auth/token.ts',
       'src/jacamar/claim/',
       'src/jacamar/job-scripts.ts',
+      'src/jacamar/executors/batch/overview.ts',
+      'src/jacamar/executors/batch/submissions.ts',
     ],
   },
   {
