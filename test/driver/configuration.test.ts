@@ -54,8 +54,8 @@ const faults: readonly Fault[] = [
   },
   {
     title: 'with a key that this version does not do',
-    make: () => withGeneral('[batch]\nscheduler_bin = "/opt/slurm/bin"'),
-    told: 'batch.scheduler_bin (FILE, line 5) = "/opt/slurm/bin": ',
+    make: () => withGeneral('[auth.logging]\nnetwork = "tcp"'),
+    told: 'auth.logging.network (FILE, line 5) = "tcp": not implemented yet',
   },
   {
     title: 'without downscope',
