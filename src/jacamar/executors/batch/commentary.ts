@@ -84,7 +84,15 @@ export class Commentary {
   #toTell({ elapsedMs, silence }: Seen, status: JobStatus | undefined): Told {
     const { scheduler, id, clock, commands } = this.#of;
     return {
-      ...{ scheduler: scheduler.title, id, status, silence, reason: this.#reasonOf(status), calls: commands.count },
+      ...{
+        scheduler: scheduler.title,
+        runningState: scheduler.runningState,
+        id,
+        status,
+        silence,
+        reason: this.#reasonOf(status),
+        calls: commands.count,
+      },
       waited: elapsedMs / 1000,
       now: clock.date(),
       never: { count: this.#never, limit: NEVER_LIMIT },

@@ -10,6 +10,8 @@ import { collapsedSection } from './section.ts';
 export interface Seen {
   /** `Scheduler.title` */
   readonly scheduler: string;
+  /** `Scheduler.runningState` */
+  readonly runningState: string;
   readonly id: string;
   /** The last that is known; absent before the first answer. */
   readonly status?: JobStatus | undefined;
@@ -99,8 +101,8 @@ function stateNews(before: Seen | undefined, now: Seen): string[] {
   return [...back, `Waiting: ${whyOf(now)}.`];
 }
 
-function runningNews(was: JobStatus | undefined, { scheduler, status, waited }: Seen): string[] {
-  if (status?.state !== 'RUNNING' && was?.phase === 'running') return [`${scheduler} says ${status?.state}.`];
+function runningNews(was: JobStatus | undefined, { scheduler, runningState, status, waited }: Seen): string[] {
+  if (status?.state !== runningState && was?.phase === 'running') return [`${scheduler} says ${status?.state}.`];
   if (was?.phase === 'running' && !was.isUnknownState) return [`The job goes on (${status?.state}).`];
   const where = status?.nodes === undefined ? '' : ` on ${printable(status.nodes)}`;
   return [`Running${where}, after ${durationText(waited)} in the queue.`];

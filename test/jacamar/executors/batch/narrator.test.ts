@@ -19,7 +19,17 @@ const RUNNING: JobStatus = { ...PENDING, phase: 'running', state: 'RUNNING', nod
 
 function seen(status: JobStatus | undefined, changes: Partial<Seen> = {}): Seen {
   const reason = status?.reason === undefined ? undefined : slurm.reason(status.reason);
-  return { scheduler: 'Slurm', id: '12', status, reason, waited: 10, now: NOW, calls: 3, ...changes };
+  return {
+    scheduler: 'Slurm',
+    runningState: 'RUNNING',
+    id: '12',
+    status,
+    reason,
+    waited: 10,
+    now: NOW,
+    calls: 3,
+    ...changes,
+  };
 }
 
 const waiting = seen(PENDING);
@@ -68,6 +78,13 @@ describe('the narrator', () => {
     assert.match(lines(seen(RUNNING), suspended).join(), /SUSPENDED/);
     assert.equal(lines(suspended, seen(RUNNING)).length, 1);
     assert.equal(lines(seen(RUNNING), seen(PENDING)).length, 2);
+  });
+
+  it('knows what each scheduler calls running', () => {
+    const words = { scheduler: 'PBS', runningState: 'R' };
+    const [runs, stands] = [seen({ ...RUNNING, state: 'R' }, words), seen({ ...RUNNING, state: 'S' }, words)];
+    assert.deepEqual(lines(runs, stands), ['PBS says S.']);
+    assert.deepEqual(lines(stands, runs), ['The job goes on (R).']);
   });
 
   it('tells a state that nobody knows, once', () => {
