@@ -4,7 +4,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { appendFile, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach } from 'node:test';
@@ -235,9 +235,10 @@ export class World {
 
   /** Puts a file of the account into its home. */
   async writeHome(name: string, text: string, account = this.account): Promise<void> {
-    const path = join(account.home, name);
-    await appendFile(path, text, { mode: 0o644 });
-    await chown(path, account.uid, account.gid);
+    // A job that waits for the file may remove it at once.
+    await using file = await open(join(account.home, name), 'a', 0o644);
+    await file.appendFile(text);
+    await file.chown(account.uid, account.gid);
   }
 
   /** Safe to call twice. One part that cannot be removed keeps none of the others. */
