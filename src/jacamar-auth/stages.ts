@@ -38,7 +38,7 @@ import {
 import { jacamarVariables } from './environment.ts';
 import { jacamarExecutable } from './jacamar-executable.ts';
 import { warnOfNoNewPrivileges } from './no-new-privileges.ts';
-import { type JobRecord, RecordDirectory } from './record.ts';
+import { type JobRecord, RecordDirectory, type RunningJacamar } from './record.ts';
 import { createRootDirectory } from './root-directory.ts';
 import { findServer, isSafeTransport } from './server.ts';
 import { readJob, type Site } from './site.ts';
@@ -157,9 +157,14 @@ function markClosing({ site, records }: Step): void {
  * one leaves nobody to wait for: what still runs of the job is ended here.
  */
 async function endRunning(step: Step, account: Account): Promise<void> {
-  const { site, records } = step;
-  const { running } = records;
-  if (running === undefined || !mayBeAlive(running)) return;
+  const { running } = step.records;
+  if (running === undefined) return;
+  if (mayBeAlive(running)) await endJacamar(step, account, running);
+  await releaseStarter(step, running);
+}
+
+async function endJacamar(step: Step, account: Account, running: RunningJacamar): Promise<void> {
+  const { site } = step;
   site.log.warn('a run stage of this job still lives and is ended', { pid: running.pid });
   const downscope = downscopeFor(step, account);
   await signalSession(downscope, 'SIGTERM', running.pid, site.credentials);
@@ -168,9 +173,15 @@ async function endRunning(step: Step, account: Account): Promise<void> {
   await untilGone(running, site.configuration.general.killTimeoutMs);
   if (!mayBeAlive(running)) return;
   await signalSession(downscope, 'SIGKILL', running.pid, site.credentials);
-  const { starter } = running;
-  if (starter !== undefined && mayBeAlive(starter)) continueStarter(starter.pid, site.credentials);
+  await releaseStarter(step, running);
   await untilGone(running, DEATH_LIMIT_MS);
+}
+
+/** A sudo or su that had stopped itself with jacamar sees its end only when it goes on; until then it stays. */
+async function releaseStarter({ site }: Step, { starter }: RunningJacamar): Promise<void> {
+  if (starter === undefined || !mayBeAlive(starter)) return;
+  continueStarter(starter.pid, site.credentials);
+  await untilGone(starter, DEATH_LIMIT_MS);
 }
 
 async function untilGone(identity: ProcessIdentity, limitMs: number): Promise<void> {

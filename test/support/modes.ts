@@ -10,7 +10,7 @@ import type { OutputStream } from '../../src/jacamar-admin/driver-call.ts';
 import { endProcessesOf, processesOf } from './accounts.ts';
 import { eventually } from './eventually.ts';
 import { filesBelow } from './files.ts';
-import { descriptorsOf, type ProcessView, treeOf } from './processes.ts';
+import { allProcesses, descriptorsOf, type ProcessView, treeOf } from './processes.ts';
 import type { LiveCall, StagedJob } from './staged-job.ts';
 import { type Deployment, openWorld, type World } from './world.ts';
 
@@ -389,6 +389,11 @@ class Suite {
       const cleaned = await job.cleanup();
       assert.equal(cleaned.outcome.kind, 'success', cleaned.stderr);
       await this.#nothingLives(5_000);
+      const program = this.#world.installation.program('jacamar');
+      // A sudo or su stops itself with jacamar, and would stay for ever.
+      await eventually('what started jacamar is gone', async () => {
+        return (await allProcesses()).every(({ command }) => !command.includes(`${program} `));
+      });
     });
 
     this.#test('cleanup beside a run that still lives ends the run first', async () => {
