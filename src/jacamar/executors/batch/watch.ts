@@ -36,7 +36,6 @@ export interface Seen {
   readonly answers: number;
   /** Why it gives no answer, as long as it does not. */
   readonly silence: string | undefined;
-  readonly isNotListed: boolean;
 }
 
 /** How a job ended, with everything that the verdict needs. */
@@ -165,7 +164,6 @@ class Watch {
       status: this.#status,
       answers: this.#answers,
       silence: this.#look?.answer.kind === 'silent' ? this.#look.answer.why : undefined,
-      isNotListed: this.#look?.answer.kind === 'not-listed',
     };
   }
 
@@ -173,14 +171,13 @@ class Watch {
   async #settle(exit: ExitMarker): Promise<Ending> {
     const { tail, stop, clock } = this.#with;
     const backOff = new BackOff(clock, 250, 8_000);
-    const deadline = this.#with.clock.now() + EPILOG_LIMIT_MS;
+    const deadline = clock.now() + EPILOG_LIMIT_MS;
     for (;;) {
       await tail.pump();
       const status = await this.#details();
       if (status === 'unknown') return this.#describe({ exit, status: await this.#fromHistory() });
       if (isBegunAgain(status)) return await this.#cancel({ ownStop: 'requeued' });
-      if (status?.phase === 'ended' || this.#with.clock.now() > deadline || stop.aborted)
-        return this.#describe({ exit, status });
+      if (status?.phase === 'ended' || clock.now() > deadline || stop.aborted) return this.#describe({ exit, status });
       await backOff.pause(stop);
     }
   }

@@ -60,7 +60,6 @@ function commentary(batch = '', timeoutSeconds = 3600) {
       status,
       answers,
       silence: undefined,
-      isNotListed: false,
     };
     const end = await commented.look({ ...seen, ...look });
     return { end, text, lines: text.split('\n').filter((line) => line !== '') };
