@@ -43,9 +43,15 @@ export function shellEnvironment({ account, settings }: Handoff): Record<string,
   };
 }
 
-function splitAtEquals(entry: string): [string, string] {
+/** Name and value of `NAME=value`. */
+export function splitAtEquals(entry: string): [string, string] {
   const end = entry.indexOf('=');
   return [entry.slice(0, end), entry.slice(end + 1)];
+}
+
+/** One word for a POSIX shell, whatever stands in it. */
+export function inShell(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Read before all else when the job asks for the site's profile alone. */
@@ -59,7 +65,7 @@ export function preamble(variables: Handoff['variables']): string {
  * may have defined, the backslash over aliases; a failure within && and || sets off no ERR trap and no errexit.
  */
 export function commandsFor(script: string): string {
-  const path = `'${script.replaceAll("'", "'\\''")}'`;
+  const path = inShell(script);
   const mark = (format: string, argument = '') => `\\builtin printf '${format}\\n' ${argument} >&${MARKS}`;
   return [
     mark('started %q', '"${BASH_ENV-}"'),

@@ -8,6 +8,7 @@ import { realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildDirectory } from '../contract/directories.ts';
 import type { Handoff } from '../contract/handoff.ts';
+import { inShell } from './login-shell.ts';
 
 /** What a run stage needs; the files behind it are gone after `remove`. */
 export interface RepositoryAccess {
@@ -131,10 +132,6 @@ const RUNNER_FUNCTION = `BASH_FUNC_gitlab-runner%%=() {
   if [[ -n $token ]]; then local -x CI_JOB_TOKEN=$token; fi
   builtin command gitlab-runner "\${arguments[@]}"
 }`;
-
-function inShell(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
-}
 
 /** A quoted value or subsection of git-config(1). */
 function inSettings(text: string): string {

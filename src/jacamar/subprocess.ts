@@ -43,7 +43,8 @@ export interface Subprocess {
  * @throws {SystemFailure} it cannot be started
  */
 export function startProgram({ file, argv, env, stdio, extra }: Program): Subprocess {
-  const cwd = canEnter(env['HOME']) ? env['HOME'] : '/';
+  const { HOME: home } = env;
+  const cwd = home !== undefined && isExecutable(home) ? home : '/';
   const between = Array.from({ length: extra.as - stdio.length }, () => 'ignore' as const);
   const streams = [...stdio, ...between, extra.descriptor];
   const child = withUmask(LOGIN_UMASK, () => spawn(file, [...argv], { cwd, env: { ...env }, stdio: streams }));
@@ -136,17 +137,24 @@ function collect(from: number, limitBytes: number): { finish(graceMs: number): P
 
 /** The first executable of that name in the system's directories. */
 export function findProgram(name: string): string {
-  for (const directory of SYSTEM_PATH.split(':')) {
-    const path = join(directory, name);
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // not here
-    }
-  }
+  const found = firstExecutable(name, SYSTEM_PATH.split(':'));
+  if (found !== undefined) return found;
   const message = `${name} is not installed on this host`;
   throw new SystemFailure({ code: 'ERR_PROGRAM_MISSING', message, publicMessage: message });
+}
+
+export function firstExecutable(name: string, directories: readonly string[]): string | undefined {
+  return directories.map((directory) => join(directory, name)).find(isExecutable);
+}
+
+/** Of a directory: it can be entered. */
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function withUmask<T>(umask: number, act: () => T): T {
@@ -155,16 +163,6 @@ function withUmask<T>(umask: number, act: () => T): T {
     return act();
   } finally {
     process.umask(ours);
-  }
-}
-
-function canEnter(directory: string | undefined): directory is string {
-  if (directory === undefined) return false;
-  try {
-    accessSync(directory, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -2,6 +2,7 @@
 // connection. Without that LSF delivers output at the end, so our wrapper writes it.
 
 import { JobError } from '../../contract/errors.ts';
+import { inShell } from '../login-shell.ts';
 import { readArguments } from './batch/option-reader.ts';
 import type { Answer, Command, ResourceRequest, Scheduler, Submission, Submitted } from './batch/scheduler.ts';
 import { isLsfOutage, lsfError, lsfJobs, readNames } from './lsf/inquiries.ts';
@@ -86,7 +87,7 @@ function submit({ name, arguments: given, wrapper, output }: Submission): Comman
 }
 
 function shellWord(text: string): string {
-  return /^[\w./+@:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return /^[\w./+@:,-]+$/.test(text) ? text : inShell(text);
 }
 
 function readSubmitted(answer: Answer): Submitted {

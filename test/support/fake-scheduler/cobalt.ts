@@ -1,7 +1,8 @@
 // Cobalt's commands over the engine, by its documents and public source: a table of jobs in which ended ones are
 // missing, and a log for each job that says how it ended.
 
-import { accessSync, appendFileSync, chownSync, constants } from 'node:fs';
+import { appendFileSync, chownSync } from 'node:fs';
+import { isExecutable } from '../../../src/jacamar/subprocess.ts';
 import { type Call, FakeCommands, type Reply } from './commands.ts';
 import { BatchEngine, type FakeJob } from './engine.ts';
 import { FrontEnd, nameOf } from './front-end.ts';
@@ -94,15 +95,6 @@ const QSUB: readonly OptionShape[] = [
   ...[value('attrs'), value('dependencies'), value('proccount'), flag('held', 'h'), flag('debug', 'd')],
 ];
 const QSTAT: readonly OptionShape[] = [value('header'), flag('full', 'f'), flag('long', 'l')];
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 function cell(job: FakeJob, name: string): string {
   const cells: Readonly<Record<string, string>> = {

@@ -2,9 +2,8 @@
 // and change answers as it does with an imitation.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { firstExecutable } from '../../../src/jacamar/subprocess.ts';
 import { type Call, FakeCommands, type Reply } from './commands.ts';
 
 export class Relay {
@@ -58,17 +57,5 @@ function findOnPath(name: string): string {
 }
 
 function lookUp(name: string): string | undefined {
-  return (process.env['PATH'] ?? '')
-    .split(':')
-    .map((directory) => join(directory, name))
-    .find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return firstExecutable(name, (process.env['PATH'] ?? '').split(':'));
 }

@@ -1,12 +1,10 @@
 // Runs the scheduler's commands: with an environment built for them, with a time limit, one record of how many.
 
-import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
 import { SystemFailure } from '../../../contract/errors.ts';
 import type { Handoff } from '../../../contract/handoff.ts';
 import type { Lock } from '../../../contract/lock.ts';
-import { shellEnvironment } from '../../login-shell.ts';
-import { captureProgram, findProgram } from '../../subprocess.ts';
+import { shellEnvironment, splitAtEquals } from '../../login-shell.ts';
+import { captureProgram, findProgram, firstExecutable } from '../../subprocess.ts';
 import type { Answer, Command, CommandEnvironment, Inquired, Inquiry, Scheduler } from './scheduler.ts';
 
 /** Above the 18 s after which Slurm's own commands give up on a controller, in milliseconds. */
@@ -113,7 +111,7 @@ export class Commands {
 
   #find(program: string): string {
     const directories = this.#bin === undefined ? (this.#environment['PATH'] ?? '').split(':') : [this.#bin];
-    const found = directories.map((directory) => join(directory, program)).find(isExecutable);
+    const found = firstExecutable(program, directories);
     if (found !== undefined) return found;
     const message =
       `The scheduler's command ${program} was not found in ${directories.join(', ')}. ` +
@@ -129,15 +127,5 @@ function environmentFor(
   added: Batch['envVars'],
 ): Record<string, string> {
   const inherited = Object.entries(shell).filter(([name]) => keep.includes(name) || !drop.test(name));
-  const given = added.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]);
-  return { ...Object.fromEntries(inherited), ...set, ...Object.fromEntries(given) };
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return { ...Object.fromEntries(inherited), ...set, ...Object.fromEntries(added.map(splitAtEquals)) };
 }

@@ -2,7 +2,7 @@
 // scheduler runs a copy of what it gets, reads directives in it, and may forget or garble its exit code; the job's
 // own script keeps its name, and its result, this way. Pure.
 
-import { commandsFor, MARKS, OUTLIVES_SIGNALS, type Progress, readProgress } from '../../login-shell.ts';
+import { commandsFor, inShell, MARKS, OUTLIVES_SIGNALS, type Progress, readProgress } from '../../login-shell.ts';
 import type { Usage } from './scheduler.ts';
 
 /** What the wrapper depends on. */
@@ -33,11 +33,11 @@ export const MARKERS = { started: 'started', exit: 'exit', again: 'again' } as c
  */
 export function wrapperText(parts: WrapperParts): string {
   const { script, directory, nonce, bash, options, environment, preamble, unset, output } = parts;
-  const exports = Object.entries(environment).map(([name, value]) => `  export ${name}=${quote(value)}`);
+  const exports = Object.entries(environment).map(([name, value]) => `  export ${name}=${inShell(value)}`);
   return `#!/bin/bash
 # Written by Jacamar CI for one job. It runs the job's script and writes down how it ended.
 umask 077
-directory=${quote(directory)} nonce=${quote(nonce)} code= shell=
+directory=${inShell(directory)} nonce=${inShell(nonce)} code= shell=
 mark() {
   { printf '%s\\n' "$nonce"; cat; } >"$directory/.$1.$$" && mv -f "$directory/.$1.$$" "$directory/$1"
 }
@@ -64,13 +64,13 @@ trap : TERM INT HUP
 trap 'pass 10 $$' USR1
 trap 'pass 12 $$' USR2
 ${unset.length === 0 ? ':' : `unset ${unset.join(' ')}`}
-${output === undefined ? ':' : `[ "/proc/$$/fd/1" -ef ${quote(output)} ] || exec >>${quote(output)} 2>&1`}
+${output === undefined ? ':' : `[ "/proc/$$/fd/1" -ef ${inShell(output)} ] || exec >>${inShell(output)} 2>&1`}
 (
   trap - INT QUIT
   umask 022
 ${exports.join('\n')}
   cd "$HOME" 2>/dev/null || cd /
-  exec ${[bash, ...options].map(quote).join(' ')} ${MARKS}>>"$directory/marks"
+  exec ${[bash, ...options].map(inShell).join(' ')} ${MARKS}>>"$directory/marks"
 ) <<'JACAMAR-${nonce}' &
 ${OUTLIVES_SIGNALS}
 ${preamble}${commandsFor(script)}JACAMAR-${nonce}
@@ -94,10 +94,6 @@ times >"$directory/times"
 while read -r word value; do [ "$word" = ended ] && exit "$value"; done <"$directory/marks"
 exit "$((code ? code : 1))"
 `;
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** What the wrapper wrote at its end. */
