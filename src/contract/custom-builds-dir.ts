@@ -7,7 +7,7 @@ import type { DirectoryOwner } from './directories.ts';
 import { JobError } from './errors.ts';
 import { type Job, variableValues } from './job.ts';
 import type { Environment } from './program.ts';
-import { printable } from './text.ts';
+import { hasControls, printable } from './text.ts';
 
 const VARIABLE = 'CUSTOM_CI_BUILDS_DIR';
 /** Of 4096 bytes that a path may have, the rest is for what lies in the repository. */
@@ -54,7 +54,7 @@ function expand(text: string, { home, name }: DirectoryOwner): string {
 /** Why it cannot be taken; undefined when it can. Nothing may be left that a shell or another name could change. */
 function faultOf(path: string): string | undefined {
   if (path.trim() === '') return 'is empty; give a path, or remove the variable';
-  if (/\p{Cc}|\p{Zl}|\p{Zp}/u.test(path) || !path.isWellFormed()) return 'has control characters';
+  if (hasControls(path) || !path.isWellFormed()) return 'has control characters';
   if (/[$`"'\\]/.test(path)) return 'has quotes, backslashes, or a $ that is not $HOME or $USER';
   if (!path.startsWith('/')) return 'is no absolute path; $HOME, $USER and ~ are replaced';
   if (path.split('/').includes('..')) return 'leads upwards with ".."';

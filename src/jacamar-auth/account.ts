@@ -3,7 +3,7 @@
 
 import { normalize } from 'node:path';
 import { AuthorizationError, SystemFailure } from '../contract/errors.ts';
-import { printable } from '../contract/text.ts';
+import { hasControls, printable } from '../contract/text.ts';
 import type { Credentials, PasswdEntry } from './credentials.ts';
 
 /** A local Unix account, complete with all its groups. */
@@ -105,7 +105,8 @@ function checkAccount(name: string, account: Account, rules: AccountRules): void
 
 function isUsableHome(home: string): boolean {
   const parts = home.split('/').slice(1);
-  return home.startsWith('/') && normalize(home) !== '/' && !/[:\p{Cc}]/u.test(home) && !parts.includes('..');
+  const isWhole = home.startsWith('/') && normalize(home) !== '/' && !parts.includes('..');
+  return isWhole && !home.includes(':') && !hasControls(home);
 }
 
 function refuse(code: string, message: string): AuthorizationError {

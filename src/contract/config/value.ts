@@ -3,6 +3,7 @@
 
 import * as v from 'valibot';
 import { MEMORY_WANTED, parseMemory, parseSize } from '../size.ts';
+import { hasControls } from '../text.ts';
 import { parseDuration } from './duration.ts';
 
 /** A kind of value: how the documentation calls it, and the schema that reads it. */
@@ -174,10 +175,6 @@ function wholeNumber({ min, max }: Bounds<number>) {
   const wanted = max === undefined ? `a whole number, ${min} or more` : `a whole number from ${min} to ${max}`;
   const most = max ?? Number.MAX_SAFE_INTEGER;
   return v.pipe(v.number(wanted), v.integer(wanted), v.minValue(min, wanted), v.maxValue(most, wanted));
-}
-
-function hasControls(text: string): boolean {
-  return /\p{Cc}|\p{Zl}|\p{Zp}/u.test(text);
 }
 
 function isLine(text: string): boolean {
