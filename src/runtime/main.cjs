@@ -3,7 +3,7 @@
 'use strict';
 const { getRawAsset } = require('node:sea');
 const { Script } = require('node:vm');
-const { runProgram } = require('./program.cjs');
+const { cacheName, runProgram } = require('./program.cjs');
 
 const PROGRAMS = ['jacamar-auth', 'jacamar', 'jacamar-admin'];
 const program = process.argv0.slice(process.argv0.lastIndexOf('/') + 1);
@@ -14,6 +14,6 @@ if (!PROGRAMS.includes(program)) {
 // A code cache that does not fit this processor or V8 is rejected, and the source compiled instead.
 const script = new Script(Buffer.from(getRawAsset(`${program}.js`)).latin1Slice(), {
   filename: `${program}.js`,
-  cachedData: new Uint8Array(getRawAsset(`${program}.cache`)),
+  cachedData: new Uint8Array(getRawAsset(cacheName(program, process.argv))),
 });
 runProgram(script, require);

@@ -17,6 +17,12 @@ function lazily(require) {
     );
 }
 
+/** The code cache for a call. Run stages are most of a job and need less than the other stages, so they have their own. */
+exports.cacheName = (program, argv) => {
+  const isRunStage = program !== 'jacamar-admin' && argv.includes('run');
+  return isRunStage ? `${program}.run.cache` : `${program}.cache`;
+};
+
 /** `script` is a bundle in the form that script/build.ts gives it. */
 exports.runProgram = (script, require) => {
   const module_ = { exports: {} };
