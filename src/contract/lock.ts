@@ -1,7 +1,7 @@
 // The typed face of the unprivileged addon (native/lock): advisory locks, the processes of a job, limits, quotas.
 // What stands here is exported by the addon one for one, under the same names; a test compares the two.
 
-import path from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SystemFailure } from './errors.ts';
 
@@ -66,7 +66,7 @@ export interface Lock {
 
 /** Loads the addon from beside the installed runtime: `<prefix>/lib/lock.node`. */
 export function loadLock(): Lock {
-  const file = path.join(path.dirname(process.execPath), '../lib/lock.node');
+  const file = join(dirname(process.execPath), '../lib/lock.node');
   const module = { exports: {} };
   try {
     process.dlopen(module, file);

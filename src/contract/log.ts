@@ -49,7 +49,7 @@ export function createLog(level: LogLevel, firstFields: LogFields, sink: LogSink
       { write },
     );
   const lines = linesFrom(level);
-  const trail = linesFrom('info');
+  const trail = level === 'info' ? lines : linesFrom('info');
   const said = (details: Details | undefined) =>
     details === undefined ? fields : { ...fields, details: bounded(details) };
   const at =

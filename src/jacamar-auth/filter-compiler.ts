@@ -1,7 +1,7 @@
 // The typed face of the addon that makes a filter of system calls (native/seccomp), which alone needs libseccomp. It
 // is loaded only where a filter is configured. What stands here is exported by the addon one for one; a test compares.
 
-import path from 'node:path';
+import { dirname, join } from 'node:path';
 import { ConfigurationError } from '../contract/errors.ts';
 
 /** What is refused. A name that only other architectures have is no rule here. */
@@ -39,7 +39,7 @@ export interface FilterCompiler {
  * @throws {ConfigurationError} it cannot be loaded; a job never runs without the filter that was asked for
  */
 export function loadFilterCompiler(): FilterCompiler {
-  const file = path.join(path.dirname(process.execPath), '../lib/seccomp.node');
+  const file = join(dirname(process.execPath), '../lib/seccomp.node');
   const module = { exports: {} };
   try {
     process.dlopen(module, file);
