@@ -97,7 +97,8 @@ function openNotes(handoff: Handoff): Directory {
   return openBelow(handoff, join(handoff.base, 'jobs'), PRIVATE);
 }
 
-function directoryOf({ base, job }: Handoff, slot: number): string {
+/** Where they lie. */
+export function directoryOf({ base, job }: Handoff, slot: number): string {
   return scriptsDirectory(base, { ...job, slot, jobId: job.id });
 }
 

@@ -20,7 +20,6 @@ const SLOW_PROFILE_MS = 20_000;
 
 /** A run of a script, as far as its profile is concerned. */
 export interface WatchedRun {
-  readonly script: string;
   readonly settings: Pick<Handoff['settings'], 'shellPath' | 'keepProcesses'>;
   readonly lock: Lock;
   readonly tree: ProcessTree;
@@ -111,14 +110,16 @@ function noBash(shell: string): SystemFailure {
 }
 
 /** The profile is through, but Bash did not come to the first line of the script. */
-export async function notBegun(run: WatchedRun, code: number, bashEnv: string): Promise<JobError> {
-  const { script, tree } = run;
+export async function notBegun(
+  run: WatchedRun,
+  { script, code, bashEnv }: { readonly script: string; readonly code: number; readonly bashEnv: string },
+): Promise<JobError> {
   if (!isReadable(script)) {
     const message = `The job's script (${script}) is gone or cannot be read; your profile or another job of yours did that.`;
     return new JobError({ code: 'ERR_SCRIPT_GONE', message });
   }
   const hint = await hintAt(run, bashEnv);
-  await tree.end(0); // what the profile started the second time
+  await run.tree.end(0); // what the profile started the second time
   const message = `Bash ended with exit status ${code} before the first line of your script. ${hint}`;
   return new JobError({ code: 'ERR_PROFILE', message });
 }

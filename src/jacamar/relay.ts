@@ -24,14 +24,14 @@ export class Relay {
   readonly #done: Promise<void>;
   readonly #begun = Promise.withResolvers<void>();
   readonly #broken = Promise.withResolvers<void>();
+  #isDone = false;
   #isBroken = false;
   #isWriting = false;
 
   /** Reads `from` to its end and writes all of it to `to`. */
   constructor(from: number, to: number) {
     this.#source = new Socket({ fd: from, readable: true, writable: false });
-    // An error of the source is its end: we have destroyed it, or nothing more can be read.
-    this.#done = this.#carry(openOutput(to)).catch(() => {});
+    this.#done = this.#carry(openOutput(to));
   }
 
   /** Settles with the first output. */
@@ -50,11 +50,7 @@ export class Relay {
 
   /** Waits until all output has been passed on, however slowly it is read; see `Patience` for a pipe without end. */
   async finish({ silenceMs, totalMs }: Patience = WHEN_ALL_ARE_GONE): Promise<void> {
-    let isDone = false;
-    void this.#done.then(() => {
-      isDone = true;
-    });
-    for (let [silent, waited, read] = [0, 0, -1]; !isDone; ) {
+    for (let [silent, waited, read] = [0, 0, -1]; !this.#isDone; ) {
       await Promise.race([this.#done, delay(LOOK_AGAIN_MS)]);
       waited += LOOK_AGAIN_MS;
       silent = this.#isWriting || this.#source.bytesRead !== read ? 0 : silent + LOOK_AGAIN_MS;
@@ -64,11 +60,26 @@ export class Relay {
     this.#source.destroy();
   }
 
-  /** `for await` reads on only when the write before is through: that is the back-pressure. */
-  async #carry(write: Write): Promise<void> {
-    for await (const chunk of this.#source) {
-      if (!(await this.#pass(chunk as Buffer, write))) return;
-    }
+  /** Reads on only when the write before is through: that is the back-pressure. Resolves at the end of the source. */
+  #carry(write: Write): Promise<void> {
+    const source = this.#source;
+    let passing = Promise.resolve(true);
+    source.on('data', (chunk: Buffer) => {
+      source.pause();
+      passing = this.#pass(chunk, write);
+      void passing.then((isWanted) => void (isWanted ? source.resume() : source.destroy()));
+    });
+    // An error of the source is its end: we have destroyed it, or nothing more can be read.
+    source.on('error', () => source.destroy());
+    return new Promise((resolve) => {
+      const end = () => {
+        this.#isDone = true;
+        resolve();
+      };
+      // It may come while the last bytes are still on their way.
+      source.once('end', () => void passing.then(end));
+      source.once('close', () => void passing.then(end));
+    });
   }
 
   async #pass(chunk: Buffer, write: Write): Promise<boolean> {

@@ -10,10 +10,11 @@ import { buildDirectory } from '../contract/directories.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { inShell } from './login-shell.ts';
 
-/** What a run stage needs; the files behind it are gone after `remove`. */
+/** What a run stage needs; the files behind it are there between `place` and `remove`. */
 export interface RepositoryAccess {
   /** For the login shell, as `NAME=value`. */
   readonly environment: readonly string[];
+  place(): void;
   remove(): void;
 }
 
@@ -31,24 +32,25 @@ const STAGES_OF_RUNNER = new Set([
   'cleanup_file_variables',
 ]);
 
-/** Makes the files in the job's own scripts directory, which is 0700; nothing where there is nothing to hide. */
-export function openRepositoryAccess(directory: string, slot: number, handoff: Handoff): RepositoryAccess {
+/** With files in the job's own scripts directory, which is 0700 by then; nothing where there is nothing to hide. */
+export function repositoryAccess(directory: string, slot: number, handoff: Handoff): RepositoryAccess {
   const { repository, runStage = '' } = handoff;
-  if (repository === undefined) return { environment: [], remove() {} };
+  if (repository === undefined) return { environment: [], place() {}, remove() {} };
   const files = { credentials: join(directory, 'pass'), settings: join(directory, 'pass.gitconfig') };
-  try {
-    place(files.credentials, credentialsText(repository));
-    place(files.settings, settingsText(repository, files.credentials));
-  } catch (error) {
-    removeRepositoryAccess(directory); // a half token is a token to be kept, too
-    throw error;
-  }
+  let isPlaced = false;
   return {
     environment: [
       ...includeFor(projectDirectory(slot, handoff), files.settings, handoff.settings.userBashEnv),
       ...(STAGES_OF_RUNNER.has(runStage) ? [gitFunction(files), RUNNER_FUNCTION] : []),
     ],
-    remove: () => removeRepositoryAccess(directory),
+    place() {
+      isPlaced = true; // a half token is a token to be removed, too
+      place(files.credentials, credentialsText(repository));
+      place(files.settings, settingsText(repository, files.credentials));
+    },
+    remove() {
+      if (isPlaced) removeRepositoryAccess(directory);
+    },
   };
 }
 
@@ -105,7 +107,16 @@ function includeFor(project: string, settings: string, given: readonly string[])
 
 /** git compares real paths; the base directory may be reached through a link. */
 function projectDirectory(slot: number, handoff: Handoff): string {
-  return join(realpathSync(buildDirectory(handoff, slot)), handoff.job.projectPath);
+  return join(realPath(buildDirectory(handoff, slot)), handoff.job.projectPath);
+}
+
+/** What is wrong with a path that leads nowhere is told when the workspace is opened. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 /** Functions reach bash by its environment: bash(1), "Functions". Builtins only, since arguments of a program show. */

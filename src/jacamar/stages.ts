@@ -7,8 +7,8 @@ import { loadLock } from '../contract/lock.ts';
 import { writeFully } from '../contract/program.ts';
 import { type Claimed, claimSlot, releaseClaims } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
-import { openScripts, removeDeadScripts, removeScripts } from './job-scripts.ts';
-import { openRepositoryAccess } from './repository-access.ts';
+import { directoryOf, openScripts, removeDeadScripts, removeScripts } from './job-scripts.ts';
+import { repositoryAccess } from './repository-access.ts';
 import { checkRoom, tellRoom } from './room.ts';
 import { placeScript } from './script.ts';
 import { leaveStaticDirectory, removeOldStaticDirectories, takeStaticDirectory } from './static-directory.ts';
@@ -64,15 +64,19 @@ async function prepare(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<
 
 async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise<StageResult> {
   bearMark(handoff.job, loadLock());
-  openWorkspace(handoff);
   const { runStage: name = '' } = handoff;
   const { prepareScript, execute } = executorByName(handoff.settings.executor);
   const slot = requireSlot(handoff);
-  const directory = openScripts(handoff, slot);
-  const path = placeScript(directory, name, prepareScript(script, name));
-  const access = openRepositoryAccess(directory, slot, handoff);
+  const access = repositoryAccess(directoryOf(handoff, slot), slot, handoff);
+  const place = () => {
+    openWorkspace(handoff);
+    const directory = openScripts(handoff, slot);
+    access.place();
+    return placeScript(directory, name, prepareScript(script, name));
+  };
+  const task = { handoff: withEnvironment(handoff, access.environment), place: () => insist(place), stop };
   try {
-    await execute(path, withEnvironment(handoff, access.environment), stop);
+    await execute(task);
   } finally {
     access.remove();
   }
@@ -93,6 +97,20 @@ async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<
   if (settings.staticBuildsDir) await removeOldStaticDirectories(handoff, patience);
   else await removeSurplus(handoff, patience);
   return {};
+}
+
+/** How often a profile, which may run at the same time, can remove what was just made. */
+const MOST_ATTEMPTS = 5;
+
+function insist(place: () => string): string {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return place();
+    } catch (error) {
+      const { code, cause } = error as { code?: string; cause?: { code?: string } };
+      if (attempt === MOST_ATTEMPTS || (code !== 'ENOENT' && cause?.code !== 'ENOENT')) throw error;
+    }
+  }
 }
 
 function withEnvironment(handoff: Handoff, more: readonly string[]): Handoff {

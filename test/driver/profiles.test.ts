@@ -89,7 +89,11 @@ test('a profile that hangs is named in the job log while it does, and a cancel e
   assert.equal((await call.ended).outcome.kind, 'system-failure');
 });
 
-const unread: Record<string, { text: string; file?: string; message: RegExp }> = {
+/** The script of this stage is placed while the profile runs. */
+const untilPlaced = (stage: string) =>
+  `until compgen -G "$HOME/.jacamar-ci/scripts/*/*/*/*/*/${stage}.bash" >/dev/null; do :; done`;
+
+const unread: Record<string, { text: string; file?: string; stage?: string; message: RegExp }> = {
   'whose BASH_ENV ends the shell': {
     text: 'export BASH_ENV=~/.env\n',
     file: 'A=secret\nshopt -q login_shell || exit 0\n',
@@ -110,20 +114,31 @@ const unread: Record<string, { text: string; file?: string; message: RegExp }> =
       /^Bash ended with exit status 0 before the first line of your script\. .* \S+\/\.bash_profile, line 1 \(PATH\)\./,
   },
   'that removes the script': {
-    text: 'rm -rf ~/.jacamar-ci/scripts\n',
+    text: `${untilPlaced('step_removed')}; rm -rf ~/.jacamar-ci/scripts\n`,
+    stage: 'step_removed',
     message: /^The job's script \(\S+\) is gone or cannot be read; your profile or another job of yours did that\./m,
   },
   'that makes the script unreadable': {
-    text: 'find ~/.jacamar-ci/scripts -name "*.bash" -exec chmod 000 {} +\n',
+    text: `${untilPlaced('step_closed')}; find ~/.jacamar-ci/scripts -name "*.bash" -exec chmod 000 {} +\n`,
+    stage: 'step_closed',
     message: /^The job's script \(\S+\) is gone or cannot be read/m,
   },
 };
 
-for (const [title, { text, file, message }] of Object.entries(unread)) {
+test('a profile that clears the directory of scripts, at whatever moment, blames nobody else and fakes nothing', async () => {
+  await profile('rm -rf ~/.jacamar-ci/scripts\n');
+  for (let round = 0; round < 8; round++) {
+    const { outcome, stdout, stderr } = await job.run('echo ran');
+    if (outcome.kind === 'success') assert.equal(stdout, 'ran\n');
+    else assert.match(stderr, /^The job's script \(\S+\) is gone or cannot be read; your profile/m);
+  }
+});
+
+for (const [title, { text, file, stage, message }] of Object.entries(unread)) {
   test(`a profile ${title} never makes a job green, and the log says why`, async () => {
     await profile(text);
     if (file !== undefined) await writeFile(join(account.home, '.env'), file);
-    const { outcome, stdout, stderr } = await job.run('echo ran');
+    const { outcome, stdout, stderr } = await job.run('echo ran', stage);
     assert.deepEqual(outcome, { kind: 'build-failure', exitCode: 1, text: 'exit status 1' });
     assert.equal(stdout, '');
     assert.match(stderr, message);

@@ -43,9 +43,10 @@ const ABANDONED_PATIENCE_MS = 3_000;
 export function batchExecutor(scheduler: Scheduler, name: string): Executor {
   return {
     prepareScript: (script, runStage) => markBeginning(script, SUBMITTED.test(runStage) ? OUTLIVES_SIGNALS : ''),
-    execute: async (script, handoff, stop) => {
-      if (SUBMITTED.test(handoff.runStage ?? '')) await runAsJob(open(scheduler, name, handoff, stop), script);
-      else await runInShell(script, handoff, stop);
+    execute: async (task) => {
+      const { handoff, place, stop } = task;
+      if (SUBMITTED.test(handoff.runStage ?? '')) await runAsJob(open(scheduler, name, handoff, stop), place());
+      else await runInShell(task);
     },
     cleanUp: async (handoff, stop) => {
       const batch = open(scheduler, name, handoff, stop);

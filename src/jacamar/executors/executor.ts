@@ -11,15 +11,26 @@ import { pbs } from './pbs.ts';
 import { runInShell } from './shell.ts';
 import { slurm } from './slurm.ts';
 
+/** A script of a run stage, which has no place yet. */
+export interface Task {
+  readonly handoff: Handoff;
+  /**
+   * Puts the script where `execute` finds it. It takes some milliseconds, so what needs no script may be started before.
+   * @returns its path
+   */
+  readonly place: () => string;
+  readonly stop: AbortSignal;
+}
+
 /** One way to run scripts. */
 export interface Executor {
   /** The script of a run stage as this executor wants it placed. */
   prepareScript(script: Uint8Array, runStage: string): Uint8Array;
   /**
-   * Executes a placed script and relays its output. Returns when it ended well and nothing of it is left.
+   * Has the script placed, executes it and relays its output. Returns when it ended well and nothing of it is left.
    * Throws ScriptFailure with the script's own exit code, or what else went wrong.
    */
-  execute(script: string, handoff: Handoff, stop: AbortSignal): Promise<void>;
+  execute(task: Task): Promise<void>;
   /** At cleanup: ends what killed stages of this job left elsewhere than on this host. */
   cleanUp?(handoff: Handoff, stop: AbortSignal): Promise<void>;
 }

@@ -25,6 +25,7 @@ import { notBegun, profileFailed, type WatchedRun, watchProfile } from '../profi
 import { openReader, type Reader, Relay } from '../relay.ts';
 import { jobMark } from '../stragglers.ts';
 import { type ExitStatus, findProgram, type Subprocess, startProgram } from '../subprocess.ts';
+import type { Task } from './executor.ts';
 
 /** How long a login shell may take over its logout files once the script has ended, in milliseconds. */
 const LOGOUT_LIMIT_MS = 10_000;
@@ -43,6 +44,16 @@ interface Run extends WatchedRun {
   readonly group: ControlGroup | undefined;
 }
 
+/** The login shell, busy with its profile. */
+interface Opened {
+  readonly child: Subprocess;
+  /** Where it reads what to do after that. */
+  readonly commands: number;
+  /** What it writes: standard output and error, and its marks. */
+  readonly outputs: readonly [number, number];
+  readonly marks: number;
+}
+
 /** The login shell at work. */
 interface Started {
   readonly child: Subprocess;
@@ -50,24 +61,26 @@ interface Started {
   readonly progress: Reader;
 }
 
-/** Runs `script`, relays its output, and ends everything it started. */
-export async function runInShell(script: string, handoff: Handoff, stop: AbortSignal): Promise<void> {
-  const run = prepare(script, handoff, stop);
+/** Places the script while the shell reads its profile, runs it, relays its output, and ends everything it started. */
+export async function runInShell({ handoff, place, stop }: Task): Promise<void> {
+  const run = prepare(handoff, stop);
   try {
-    const started = start(run);
+    const shell = open(run);
+    const script = await placed(run, shell, place);
+    const started = start(shell, script);
     await untilScriptEnds(run, started);
     const isKept = run.settings.keepProcesses && !stop.aborted;
     await (isKept ? leave(run) : end(run));
     await Promise.all(started.relays.map((relay) => relay.finish(isKept ? KEPT_OUTPUT : undefined)));
     if (started.relays.some((relay) => relay.isBroken)) throw unread();
     const progress = readProgress(await started.progress.finish());
-    await judge(run, progress, await started.child.exited);
+    await judge({ ...run, script }, progress, await started.child.exited);
   } finally {
     await run.group?.remove();
   }
 }
 
-function prepare(script: string, handoff: Handoff, stop: AbortSignal): Run {
+function prepare(handoff: Handoff, stop: AbortSignal): Run {
   const { job, settings, variables } = handoff;
   const lock = loadLock();
   // What is kept needs no group: it would only lie in the way.
@@ -80,10 +93,10 @@ function prepare(script: string, handoff: Handoff, stop: AbortSignal): Run {
   };
   const tree = new ProcessTree(lock, group);
   const isFirst = handoff.runStage === FIRST_RUN_STAGE;
-  return { script, settings, stop, abandoned: endOfParent(), lock, group, tree, shell, isFirst };
+  return { settings, stop, abandoned: endOfParent(), lock, group, tree, shell, isFirst };
 }
 
-function start({ script, settings, lock, group, tree, shell }: Run): Started {
+function open({ settings, lock, group, tree, shell }: Run): Opened {
   const [stdin, stdout, stderr, marks] = [lock.pipe(), lock.pipe(), lock.pipe(), lock.pipe()];
   const spawn = () =>
     startProgram({
@@ -96,18 +109,33 @@ function start({ script, settings, lock, group, tree, shell }: Run): Started {
   const limited = settings.setStackSize ? () => withLargestStack(lock, spawn) : spawn;
   const child = group === undefined ? limited() : group.around(limited);
   tree.adopt(child.pid);
-  feed(stdin[1], shell.preamble + commandsFor(script));
-  return { child, relays: [new Relay(stdout[0], 1), new Relay(stderr[0], 2)], progress: openReader(marks[0]) };
+  feed(stdin[1], shell.preamble);
+  return { child, commands: stdin[1], outputs: [stdout[0], stderr[0]], marks: marks[0] };
+}
+
+/** Without a script there is nothing to do for the shell, or for what its profile has started. */
+async function placed(run: Run, { commands, outputs, marks }: Opened, place: () => string): Promise<string> {
+  try {
+    return place();
+  } catch (error) {
+    for (const descriptor of [commands, ...outputs, marks]) closeSync(descriptor);
+    await run.tree.end(patienceOf(run));
+    throw error;
+  }
+}
+
+function start({ child, commands, outputs: [stdout, stderr], marks }: Opened, script: string): Started {
+  feed(commands, commandsFor(script));
+  closeSync(commands);
+  return { child, relays: [new Relay(stdout, 1), new Relay(stderr, 2)], progress: openReader(marks) };
 }
 
 /** A shell that has ended before it read this tells by its exit status what was wrong. */
-function feed(stdin: number, commands: string): void {
+function feed(commands: number, text: string): void {
   try {
-    writeFully(stdin, commands);
+    writeFully(commands, text);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
-  } finally {
-    closeSync(stdin);
   }
 }
 
@@ -165,7 +193,7 @@ function unread(): SystemFailure {
 }
 
 async function judge(
-  run: Run,
+  run: Run & { readonly script: string },
   { isStarted, isBegun, scriptCode, bashEnv }: Progress,
   shell: ExitStatus,
 ): Promise<void> {
@@ -178,7 +206,7 @@ async function judge(
     const why = shell.signal === 'SIGKILL' ? ' (the kernel does that when memory runs out)' : '';
     throw shellLost(run, 128 + constants.signals[shell.signal], `was ended by ${shell.signal}${why}`);
   }
-  if (!isBegun) throw await notBegun(run, scriptCode ?? shell.exitCode ?? 0, bashEnv);
+  if (!isBegun) throw await notBegun(run, { script: run.script, code: scriptCode ?? shell.exitCode ?? 0, bashEnv });
   throw shellLost(run, shell.exitCode || 1, 'ended before the script');
 }
 
