@@ -188,7 +188,8 @@ Value send_signal(const CallbackInfo& info) {
 
 Value socket_pair(const CallbackInfo& info) {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) return jacamar::to_pair(info.Env(), ends);
+  const bool opened = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
+  if (opened && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0) return jacamar::to_pair(info.Env(), ends);
   throw jacamar::system_error(info.Env(), "open a socket pair", "socketpair", errno);
 }
 

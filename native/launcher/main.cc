@@ -28,9 +28,12 @@
 #include <vector>
 
 #include "../support/descriptors.hh"
+#include "head_start.hh"
+#include "trusted_path.hh"
 
 namespace {
 
+using jacamar::Trust;
 using std::string_view;
 
 constexpr string_view role = JACAMAR_ROLE;
@@ -90,11 +93,23 @@ constexpr std::array<string_view, 6> of_terminal{"HOME", "USER", "LOGNAME", "TER
   return std::to_string(limit.rlim_cur);
 }
 
-[[nodiscard]] std::vector<char*> clean_environment(char** entries) {
+/// What the runtime is to know of a jacamar that runs already. No caller can set this name; see `passes`.
+[[nodiscard]] std::string head_start_entry(const std::string& prefix, char** arguments) {
+  if constexpr (role == "jacamar-auth") {
+    if (const auto ahead = jacamar::start_ahead(prefix, arguments)) {
+      const auto& [pid, channel, plan] = *ahead;
+      return "JACAMAR_HEAD_START=" + std::to_string(pid) + ' ' + std::to_string(channel) + ' ' + std::to_string(plan);
+    }
+  }
+  return {};
+}
+
+[[nodiscard]] std::vector<char*> clean_environment(char** entries, std::string& head_start) {
   static std::array<char, 66> path{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   static std::array<char, 13> language{"LANG=C.UTF-8"};
   static std::string open_files = "JACAMAR_OPEN_FILES=" + soft_open_files();
   std::vector<char*> kept{path.data(), language.data(), open_files.data()};
+  if (!head_start.empty()) kept.push_back(head_start.data());
   for (; *entries != nullptr; ++entries) {
     if (passes(*entries)) kept.push_back(*entries);
   }
@@ -116,35 +131,8 @@ using CapabilityWords = std::array<__user_cap_data_struct, 2>;
   return geteuid() != 0 && getuid() != 0 && getauxval(AT_SECURE) == 0 && (words[0].permitted | words[1].permitted) == 0;
 }
 
-void check_trust(const struct stat& status, const std::string& path, bool own_too) {
-  if (status.st_uid != 0 && !(own_too && status.st_uid == geteuid())) refuse(path, "must be owned by root");
-  const bool open_to_others = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
-  const bool sticky = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0 && status.st_uid == 0;
-  if (open_to_others && !sticky) refuse(path, "must not be writable by group or others");
-}
-
-/// Each directory from / down, on open descriptors, through no symbolic link.
-void check_path(const std::string& path, bool own_too) {
-  int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  for (std::size_t begin = 1;;) {
-    struct stat status {};
-    const std::string so_far = path.substr(0, begin == 1 ? 1 : begin - 1);
-    if (at < 0 || fstat(at, &status) != 0) refuse(so_far);
-    const bool last = begin > path.size();
-    if (!(last ? S_ISREG(status.st_mode) : S_ISDIR(status.st_mode))) {
-      refuse(so_far, last ? "must be a regular file" : "must be a directory, not a link");
-    }
-    check_trust(status, so_far, own_too);
-    if (last) break;
-    const auto end = std::min(path.find('/', begin), path.size());
-    const int next = openat(at, path.substr(begin, end - begin).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    const int error = errno;
-    close(at);
-    errno = error;
-    at = next;
-    begin = end + 1;
-  }
-  close(at);
+void check_path(const std::string& path, Trust trust) {
+  if (const auto found = jacamar::distrust(path, trust)) refuse(found->path, found->rule);
 }
 
 /// Everything that our programs know to begin with a dash. Node reads some options from the arguments of a single
@@ -212,20 +200,21 @@ int main(int argc, char** argv, char** environment) {
   umask(077);
   if (argc < 1 || argv[0] == nullptr) refuse("argument list", "must not be empty");
   const auto words = read_capabilities();
-  const bool own_too = unprivileged(words);
+  const auto trust = unprivileged(words) ? Trust::own_too : Trust::root_only;
   check_arguments(argv + 1);
   const std::string prefix = find_prefix();
   std::string self = prefix + "/bin/" + std::string(role);
   const std::string runtime = prefix + "/libexec/jacamar-runtime";
-  check_path(self, own_too);
+  check_path(self, trust);
   if (role == "jacamar-auth") check_audience(self, words);
-  check_path(runtime, own_too);
-  check_path(prefix + "/lib/lock.node", own_too);
-  if (role != "jacamar") check_path(prefix + "/lib/credentials.node", own_too);
-  if (role == "jacamar-auth") check_path(prefix + "/lib/seccomp.node", own_too);
+  check_path(runtime, trust);
+  check_path(prefix + "/lib/lock.node", trust);
+  if (role != "jacamar") check_path(prefix + "/lib/credentials.node", trust);
+  if (role == "jacamar-auth") check_path(prefix + "/lib/seccomp.node", trust);
   pass_capabilities(words);
   argv[0] = self.data();
-  auto kept = clean_environment(environment);
+  std::string head_start = head_start_entry(prefix, argv);
+  auto kept = clean_environment(environment, head_start);
   execve(runtime.c_str(), argv, kept.data());
   refuse(runtime);
 }

@@ -34,7 +34,8 @@ export async function writePatiently(descriptor: number, text: string): Promise<
   }
 }
 
-function writeWhatFits(descriptor: number, bytes: Uint8Array): number {
+/** How many of the bytes a descriptor that does not block takes now. */
+export function writeWhatFits(descriptor: number, bytes: Uint8Array): number {
   try {
     return writeSync(descriptor, bytes);
   } catch (error) {

@@ -96,6 +96,14 @@ const ENDING_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 /** Signals with a deadly default that mean nothing to us. SIGUSR1 is dealt with by the runtime's options. */
 const IGNORED_SIGNALS = ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGXFSZ'] as const;
 
+/**
+ * Takes away what makes a stream of standard error when it is looked at. Whenever a socket is closed node:net looks,
+ * which takes a millisecond, and makes the runner's pipe one that does not block. We write by descriptor.
+ */
+export function withoutStandardError(): void {
+  Object.defineProperty(process, 'stderr', { value: undefined });
+}
+
 /** What differs between the programs. */
 export interface ProgramParts {
   /** Gets the details of a crash, which no job log may show. */

@@ -64,14 +64,25 @@ export async function authorizeAgain(
   decision: Decision,
   expiryGraceMs = 0,
 ): Promise<Authorization> {
+  const { account: recorded } = record;
+  const asking = recordIsAuthority() ? withAnswerFor(recorded.name, site) : site;
   const claims = await verifyJobToken(site, served, decision, expiryGraceMs);
   requireRecorded(claims, record);
-  const username = recordIsAuthority() ? record.account.name : await nameFromScratch(site, served.job, claims);
-  const account = await judgeAccount(site, username, decision);
-  if (account.name !== record.account.name || account.uid !== record.account.uid) {
+  const username = recordIsAuthority() ? recorded.name : await nameFromScratch(site, served.job, claims);
+  const account = await judgeAccount(asking, username, decision);
+  if (account.name !== recorded.name || account.uid !== recorded.uid) {
     throw refuse('ERR_ACCOUNT_CHANGED', `account "${account.name}" (uid ${account.uid}) is not the one on record`);
   }
   return { claims, account, dataDir: record.dataDir };
+}
+
+/** Asks the name service at once, which answers while the token is verified; directories take their time. */
+function withAnswerFor(name: string, site: Site): Site {
+  const { credentials } = site;
+  const answer = credentials.lookUpAccount(name);
+  answer.catch(() => {}); // told where it is waited for
+  const lookUpAccount = (asked: string) => (asked === name ? answer : credentials.lookUpAccount(asked));
+  return { ...site, credentials: { ...credentials, lookUpAccount } };
 }
 
 /**

@@ -1,7 +1,7 @@
 // The typed face of the privileged addon (native/credentials): the only way from TypeScript to a change of
 // ids. What stands here is exported by the addon one for one, under the same names; a test compares the two.
 
-import path from 'node:path';
+import { dirname, join } from 'node:path';
 import { SystemFailure } from '../contract/errors.ts';
 
 /** A passwd entry with the complete group list of its name, primary group included. */
@@ -70,7 +70,7 @@ export interface Credentials {
   wait(pid: number): ExitStatus | undefined;
   /** A negative pid is a process group. -1, 0 and 1 are refused. */
   signal(pid: number, signal: number): void;
-  /** Connected stream sockets, close-on-exec. */
+  /** Connected stream sockets, close-on-exec; the first one, ours, does not block. */
   socketPair(): [number, number];
   /** Read end, write end, close-on-exec. */
   pipe(): [number, number];
@@ -91,7 +91,7 @@ export function isRoot(): boolean {
 
 /** Loads the addon from beside the installed runtime: `<prefix>/lib/credentials.node`. */
 export function loadCredentials(): Credentials {
-  const file = path.join(path.dirname(process.execPath), '../lib/credentials.node');
+  const file = join(dirname(process.execPath), '../lib/credentials.node');
   const module = { exports: {} };
   try {
     process.dlopen(module, file);

@@ -10,13 +10,14 @@ import type { Lock } from '../contract/lock.ts';
 import { ProcessTree } from '../contract/process-tree.ts';
 import type { Account } from './account.ts';
 import { type Credentials, type ExitStatus, isRoot } from './credentials.ts';
-import { type Channel, pipeEnds, socketEnds } from './downscope/channel.ts';
+import { type Channel, openSocketChannel, pipeEnds, socketEnds } from './downscope/channel.ts';
 import type { Downscope, Mechanism } from './downscope/mechanism.ts';
 import { none } from './downscope/none.ts';
 import { setuid } from './downscope/setuid.ts';
 import { su } from './downscope/su.ts';
 import { sudo } from './downscope/sudo.ts';
 import { describeExit, waitForExit } from './exit-status.ts';
+import type { Waiting } from './head-start.ts';
 
 export type { Downscope } from './downscope/mechanism.ts';
 
@@ -26,6 +27,8 @@ export const MECHANISMS = { setuid, sudo, su, none } as const satisfies Record<s
 /** One run of jacamar. */
 export interface Errand {
   readonly downscope: Downscope;
+  /** A jacamar that was started ahead and is just what would be started now; already the only owner of its channel. */
+  readonly waiting: Waiting | undefined;
   /** What follows `--no-auth`. */
   readonly stageArguments: readonly string[];
   /** Makes the handoff; `reportMark` belongs into it. */
@@ -127,7 +130,8 @@ function maySignal({ account }: Downscope): boolean {
 }
 
 async function begin(errand: Errand, credentials: Credentials): Promise<Running> {
-  const { downscope, stageArguments, output } = errand;
+  const { downscope, waiting, stageArguments, output } = errand;
+  if (waiting !== undefined) return takeOver(errand, waiting, credentials);
   const { isIndirect } = downscope.mechanism;
   const ends = isIndirect ? pipeEnds(output, credentials) : socketEnds(output, credentials);
   try {
@@ -143,6 +147,10 @@ async function begin(errand: Errand, credentials: Credentials): Promise<Running>
       cause,
     });
   }
+}
+
+function takeOver(errand: Errand, { pid, channel }: Waiting, credentials: Credentials): Running {
+  return { errand, credentials, channel: openSocketChannel(channel), launched: pid, jacamar: pid };
 }
 
 type Streams = readonly [number, number, number];

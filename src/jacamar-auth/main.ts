@@ -11,10 +11,12 @@ import {
   recordBuildExitCode,
   runProgram,
   tell,
+  withoutStandardError,
 } from '../contract/program.ts';
 import { runnerCall, type StageCall } from '../contract/runner-call.ts';
 import { endOfParent } from '../contract/runner-life.ts';
 import { loadCredentials } from './credentials.ts';
+import { HeadStart } from './head-start.ts';
 import { openLogSink } from './log-sink.ts';
 import { openSite, type Site } from './site.ts';
 import { runStage } from './stages.ts';
@@ -25,6 +27,7 @@ async function main(argv: readonly string[], environment: Environment, stop: Abo
   const codes = exitCodesFrom(environment);
   const wish = wishOfRunner(argv) ?? (await readWish(argv, codes.systemFailure));
   if (typeof wish === 'number') return wish;
+  withoutStandardError();
   const end = AbortSignal.any([stop, endOfParent()]);
   const error = await attempt(wish, environment, end);
   return exitCodeFor(error, codes);
@@ -62,12 +65,13 @@ function reportCrash(error: unknown): void {
 /** Runs the stage; whatever stops it is logged, told, and returned. */
 async function attempt({ call, isUnobfuscated }: Wish, environment: Environment, stop: AbortSignal) {
   let site: Site | undefined;
+  const headStart = HeadStart.from(environment);
   try {
     recordBuildExitCode(undefined, environment);
     site = openSite(call.configurationPath, `${call.stage}_exec`, environment);
     if (isUnobfuscated)
       tell('Warning: --unobfuscated shows the reasons of refusals to everyone who can read this log.');
-    await runStage(site, call, stop);
+    await runStage(site, { call, headStart, stop });
     return undefined;
   } catch (caught) {
     const error = stop.aborted
@@ -76,6 +80,8 @@ async function attempt({ call, isUnobfuscated }: Wish, environment: Environment,
     report(error, site?.log ?? lastResortLog(`${call.stage}_exec`), isUnobfuscated);
     recordBuildExitCode(error, environment);
     return error;
+  } finally {
+    await headStart?.discard(loadCredentials());
   }
 }
 

@@ -36,6 +36,7 @@ import {
   signalSession,
 } from './downscope.ts';
 import { jacamarVariables } from './environment.ts';
+import { type HeadStart, leaveHeadStart } from './head-start.ts';
 import { jacamarExecutable } from './jacamar-executable.ts';
 import { warnOfNoNewPrivileges } from './no-new-privileges.ts';
 import { type JobRecord, RecordDirectory, type RunningJacamar } from './record.ts';
@@ -50,26 +51,33 @@ const LARGEST_SCRIPT = 64 * 1024 * 1024;
 /** How long a killed process may take to be gone, in milliseconds. */
 const DEATH_LIMIT_MS = 5_000;
 
+/** What the runner asks of one call. */
+interface Request {
+  readonly call: StageCall;
+  /** A jacamar that may already wait for what this stage will have to say. */
+  readonly headStart: HeadStart | undefined;
+  readonly stop: AbortSignal;
+}
+
 /** Runs the stage that was asked for, to its end. */
-export async function runStage(site: Site, call: StageCall, stop: AbortSignal): Promise<void> {
+export async function runStage(site: Site, request: Request): Promise<void> {
+  const { call } = request;
   const { downscope, noNewPrivs: noNewPrivileges } = site.configuration.auth;
   if (call.stage === 'config') warnOfNoNewPrivileges(site.log, downscope);
   const filter = callFilter(site.configuration, site.credentials);
   MECHANISMS[downscope].check({ credentials: site.credentials, noNewPrivileges, hasFilter: filter !== undefined });
   const served = serve(site);
   const records = new RecordDirectory(site.stateDirectory, served.server.url, served.job.id);
-  await STAGES[call.stage]({ site, filter, served, records, call, stop });
+  await STAGES[call.stage]({ ...request, site, filter, served, records });
 }
 
 /** What each stage function works with. */
-interface Step {
+interface Step extends Request {
   readonly site: Site;
   /** Of system calls, where the site wants one. */
   readonly filter: CallFilter | undefined;
   readonly served: ServedJob;
   readonly records: RecordDirectory;
-  readonly call: StageCall;
-  readonly stop: AbortSignal;
 }
 
 const STAGES: Record<DriverStage, (step: Step) => Promise<void>> = { config, prepare, run, cleanup };
@@ -91,6 +99,7 @@ async function config(step: Step): Promise<void> {
   if (slot === undefined)
     throw new SystemFailure({ code: 'ERR_NO_SLOT', message: 'jacamar reported no build directory' });
   records.slot = slot;
+  if (site.configuration.auth.startAhead) leaveHeadStart(site.environment, downscopeFor(step, account));
   writeFully(1, JSON.stringify(configOutput(step, { account, record }, slot)));
 }
 
@@ -286,11 +295,13 @@ interface Launch extends Authorized {
 }
 
 async function launch(step: Step, { account, record, output, script }: Launch) {
-  const { site, call, stop, records } = step;
+  const { site, call, headStart, stop, records } = step;
   const { general } = site.configuration;
   const handoff = handoffOf(step, record, account);
+  const downscope = downscopeFor(step, account);
   const errand: Errand = {
-    downscope: downscopeFor(step, account),
+    downscope,
+    waiting: await headStart?.take(downscope, site.credentials),
     stageArguments: call.stage === 'run' ? ['run', SCRIPT_FROM_HANDOFF, call.runStage ?? ''] : [call.stage],
     handoff: (reportMark) => encodeHandoff(reportMark === undefined ? handoff : { ...handoff, reportMark }, script),
     output,

@@ -27,12 +27,13 @@ export interface Channel {
 }
 
 /**
- * Waits for the handoff on a socket, which carries the report as well.
+ * Waits for the handoff on a socket, which carries the report as well. Undefined when the other end goes away without
+ * a word: nothing is to be done after all.
  * @throws {Error} the other end is no jacamar-auth of this version
  */
-export async function openChannel(descriptor: number): Promise<Channel> {
+export async function openChannel(descriptor: number): Promise<Channel | undefined> {
   const socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true });
-  return await serve(socket, (report) => new Promise((resolve) => void socket.end(encodeReport(report), resolve)));
+  return await serve(socket, (report) => say(descriptor, encodeReport(report)));
 }
 
 /**
@@ -40,27 +41,35 @@ export async function openChannel(descriptor: number): Promise<Channel> {
  * greeting, the output of the job, and behind a mark that only jacamar-auth and we know the report. We stay until
  * jacamar-auth has it and closes our input: a sudo that logs throws away what it has not passed on when we end.
  */
-export async function openPipedChannel(): Promise<Channel> {
+export async function openPipedChannel(): Promise<Channel | undefined> {
   await writePatiently(1, encodeGreeting({ pid: process.pid, uid: process.getuid?.() ?? 0 }));
   const input = new Socket({ fd: 0, readable: true, writable: false });
   const closed = new Promise<void>((resolve) => input.once('close', () => resolve()));
   return await serve(input, async (report, { reportMark = '' }) => {
-    await writePatiently(1, `${reportMark}${encodeReport(report)}\n`).catch(() => {}); // nobody is left to tell
+    await say(1, `${reportMark}${encodeReport(report)}\n`);
     await closed;
   });
 }
 
+async function say(descriptor: number, text: string): Promise<void> {
+  await writePatiently(descriptor, text).catch(() => {}); // nobody is left to tell
+}
+
 type Send = (report: Report, handoff: Handoff) => Promise<void>;
 
-async function serve(input: Socket, send: Send): Promise<Channel> {
-  const { handoff: bytes, rest } = await readHandoff(input);
+async function serve(input: Socket, send: Send): Promise<Channel | undefined> {
+  const received = await readHandoff(input);
+  if (received === undefined) return undefined;
+  const { handoff: bytes, rest } = received;
   const { handoff, script } = decodeHandoff(bytes);
   return { handoff, script, stop: watchForStop(input, rest), report: (report) => send(report, handoff) };
 }
 
+type Unframed = NonNullable<ReturnType<typeof unframe>>;
+
 /** Reads until the frame is whole; whatever came behind it is the first of the words that follow. */
-async function readHandoff(socket: Socket): Promise<{ handoff: Buffer; rest: Buffer }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ handoff: Buffer; rest: Buffer }>();
+async function readHandoff(socket: Socket): Promise<Unframed | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Unframed | undefined>();
   let received = Buffer.alloc(0);
   const onData = (chunk: Buffer) => {
     received = Buffer.concat([received, chunk]);
@@ -70,7 +79,10 @@ async function readHandoff(socket: Socket): Promise<{ handoff: Buffer; rest: Buf
     socket.off('close', onClose);
     resolve(whole);
   };
-  const onClose = () => reject(new Error('the handoff ended before it was whole'));
+  const onClose = () => {
+    if (received.length === 0) resolve(undefined);
+    else reject(new Error('the handoff ended before it was whole'));
+  };
   socket.on('data', onData);
   socket.once('end', onClose);
   socket.once('close', onClose);

@@ -12,12 +12,14 @@ import {
   recordBuildExitCode,
   runProgram,
   tell,
+  withoutStandardError,
 } from '../contract/program.ts';
 import { runnerCall, type StageCall } from '../contract/runner-call.ts';
 import { endOfParent } from '../contract/runner-life.ts';
 import { type Channel, openChannel, openPipedChannel } from './channel.ts';
 import type { HousekeepingCall } from './command-line.ts';
 import { runStage, type StageResult } from './stages.ts';
+import { loadAhead } from './subprocess.ts';
 
 runProgram(main, { exit: (code) => loadLock().exit(code) });
 
@@ -25,9 +27,13 @@ async function main(argv: readonly string[], environment: Environment, stop: Abo
   const codes = exitCodesFrom(environment);
   const wish = wishOfJacamarAuth(argv) ?? (await readWish(argv, codes.systemFailure, stop));
   if (typeof wish === 'number') return wish;
+  withoutStandardError();
   restoreOpenFiles(environment, loadLock());
-  if (wish.isPiped) return await serveJacamarAuth(await openPipedChannel(), stop);
-  if (environment[HANDOFF_VARIABLE] !== undefined) return await serveJacamarAuth(await openChannel(0), stop);
+  const channel = channelFor(wish, environment);
+  if (channel !== undefined) {
+    if (wish.call.stage === 'run') loadAhead();
+    return await serveJacamarAuth(await channel, stop);
+  }
   const end = AbortSignal.any([stop, endOfParent()]);
   return exitCodeFor(await serveRunner(wish.call, environment, end), codes);
 }
@@ -37,6 +43,12 @@ interface Wish {
   readonly call: StageCall;
   /** jacamar-auth is at the other end of standard input and output. */
   readonly isPiped: boolean;
+}
+
+/** Undefined when a runner or a person has started us. */
+function channelFor({ isPiped }: Wish, environment: Environment): Promise<Channel | undefined> | undefined {
+  if (isPiped) return openPipedChannel();
+  return environment[HANDOFF_VARIABLE] === undefined ? undefined : openChannel(0);
 }
 
 function wishOfJacamarAuth([first, ...words]: readonly string[]): Wish | undefined {
@@ -78,7 +90,8 @@ async function serveHousekeeping({ timeLimitMs, ...wishes }: HousekeepingCall, s
 }
 
 /** The result goes back through the channel; the exit code matters to nobody, but 0 stays for success. */
-async function serveJacamarAuth(channel: Channel, stop: AbortSignal): Promise<number> {
+async function serveJacamarAuth(channel: Channel | undefined, stop: AbortSignal): Promise<number> {
+  if (channel === undefined) return 1;
   const { handoff, script } = channel;
   const { error, result } = await attempt(handoff, script, AbortSignal.any([stop, channel.stop]));
   await channel.report(error === undefined ? { outcome: 'succeeded', ...result } : reportOf(error));

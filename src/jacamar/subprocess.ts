@@ -10,6 +10,11 @@ import { SYSTEM_PATH } from '../contract/environment.ts';
 import { SystemFailure } from '../contract/errors.ts';
 import type { Lock } from '../contract/lock.ts';
 
+/** Loads what starting a program takes, while there is nothing else to do yet. */
+export function loadAhead(): number {
+  return [spawn, Socket].length;
+}
+
 /** What people find after a login, unless their profile says otherwise: login.defs(5). */
 const LOGIN_UMASK = 0o022;
 

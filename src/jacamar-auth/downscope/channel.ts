@@ -3,11 +3,11 @@
 // its standard input and up its standard output gets through for certain.
 
 import { randomBytes } from 'node:crypto';
-import { closeSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { decodeGreeting, frame, GREETING_MARK, type Greeting, REPORT_LIMIT, stopWord } from '../../contract/handoff.ts';
-import { openOutput, type Write } from '../../contract/output.ts';
+import { openOutput, type Write, writeWhatFits } from '../../contract/output.ts';
 import type { Credentials } from '../credentials.ts';
 import { MarkedStream } from './marked-stream.ts';
 
@@ -17,7 +17,7 @@ export interface Ends {
   readonly stdio: readonly [number, number, number];
   /**
    * Takes our end into use and closes theirs. To be called when the program has been started: what is needed for it
-   * is loaded meanwhile, which takes Node as long as the program needs to begin.
+   * is loaded meanwhile.
    */
   open(): Channel;
 }
@@ -30,7 +30,7 @@ export interface Channel {
   readonly greeting: Promise<Greeting | undefined>;
   send(handoff: Buffer): void;
   stop(signal: string): void;
-  /** The report, as far as one comes before jacamar's end is closed or the patience in milliseconds is over. */
+  /** The report of a jacamar that has ended, as far as one comes before the patience in milliseconds is over. */
   report(patience: number): Promise<Buffer>;
 }
 
@@ -45,37 +45,55 @@ export function socketEnds(output: 1 | 2, credentials: Pick<Credentials, 'socket
   };
 }
 
-function openSocketChannel(ours: number): Channel {
-  const socket = new Socket({ fd: ours, readable: true, writable: true, allowHalfOpen: true });
-  // A jacamar that died early leaves a broken pipe; its exit status says more than that.
-  socket.on('error', () => socket.destroy());
-  socket.once('end', () => socket.end());
-  return { reportMark: undefined, greeting: Promise.resolve(undefined), ...speak(socket), report: collect(socket) };
-}
-
-/** Gives up on a channel that somebody else holds open. */
-function within(patience: number, socket: Socket, report: Promise<Buffer>): Promise<Buffer> {
-  const timer = setTimeout(() => socket.destroy(), patience);
-  return report.finally(() => clearTimeout(timer));
-}
-
-function speak(socket: Socket): Pick<Channel, 'send' | 'stop'> {
+/**
+ * The channel to a jacamar that has the other end of this socket, which does not block. What is said fits into it as a
+ * rule, and a report waits in it until jacamar has ended: so none of Node's streams is needed, which take longer to load
+ * than all that is said.
+ */
+export function openSocketChannel(ours: number): Channel {
+  let overflow: Socket | undefined;
+  const say = (words: Buffer) => {
+    const sent = overflow === undefined ? sendAtOnce(ours, words) : 0;
+    if (sent === words.length) return;
+    overflow ??= openWriter(ours);
+    overflow.write(words.subarray(sent));
+  };
   return {
-    send: (handoff) => void socket.write(frame(handoff)),
-    stop: (signal) => void socket.write(stopWord(signal)),
+    reportMark: undefined,
+    greeting: Promise.resolve(undefined),
+    send: (handoff) => say(frame(handoff)),
+    stop: (signal) => say(Buffer.from(stopWord(signal))),
+    report: async () => readReport(ours),
   };
 }
 
-function collect(socket: Socket): Channel['report'] {
-  const chunks: Buffer[] = [];
+/** A jacamar that died early leaves a broken pipe; its exit status says more than that. */
+function sendAtOnce(ours: number, words: Buffer): number {
+  try {
+    return writeWhatFits(ours, words);
+  } catch {
+    return words.length;
+  }
+}
+
+function openWriter(descriptor: number): Socket {
+  const writer = new Socket({ fd: descriptor, readable: false, writable: true });
+  writer.on('error', () => writer.destroy()); // as above
+  return writer;
+}
+
+/** What a jacamar that has ended has left; nothing if that is too long for a report. */
+function readReport(ours: number): Buffer {
+  const report = Buffer.alloc(REPORT_LIMIT + 1);
   let size = 0;
-  socket.on('data', (chunk) => {
-    size += chunk.length;
-    if (size > REPORT_LIMIT) socket.destroy();
-    else chunks.push(chunk);
-  });
-  const closed = new Promise<Buffer>((resolve) => socket.on('close', () => resolve(Buffer.concat(chunks))));
-  return (patience) => within(patience, socket, closed);
+  try {
+    for (let read = -1; read !== 0 && size < report.length; size += read) {
+      read = readSync(ours, report, { offset: size });
+    }
+  } catch {
+    // no more at the moment, and so at all; or the way was broken before
+  }
+  return size > REPORT_LIMIT ? Buffer.alloc(0) : report.subarray(0, size);
 }
 
 export function pipeEnds(output: 1 | 2, credentials: Pick<Credentials, 'pipe'>): Ends {
@@ -91,8 +109,7 @@ export function pipeEnds(output: 1 | 2, credentials: Pick<Credentials, 'pipe'>):
 }
 
 function openPipedChannel({ down, up }: { readonly down: number; readonly up: number }, output: 1 | 2): Channel {
-  const input = new Socket({ fd: down, readable: false, writable: true });
-  input.on('error', () => input.destroy());
+  const input = openWriter(down);
   const reportMark = `\0${randomBytes(16).toString('hex')} `;
   const greeting = Promise.withResolvers<Greeting | undefined>();
   const source = new Socket({ fd: up, readable: true, writable: false });
@@ -102,7 +119,8 @@ function openPipedChannel({ down, up }: { readonly down: number; readonly up: nu
   return {
     reportMark,
     greeting: greeting.promise,
-    ...speak(input),
+    send: (handoff) => void input.write(frame(handoff)),
+    stop: (signal) => void input.write(stopWord(signal)),
     report: (patience) => whileHeard(patience, source, report, () => sink.isBusy),
   };
 }
