@@ -187,14 +187,37 @@ export function frame(handoff: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`${handoff.length}\n`), handoff]);
 }
 
-/** The framed handoff once it is whole, and what follows it; undefined while more has to come. */
-export function unframe(received: Buffer): { handoff: Buffer; rest: Buffer } | undefined {
+/** Where the handoff stands in what was received; undefined while its length has not come. */
+function placeOf(received: Buffer): { start: number; end: number } | undefined {
   const start = received.indexOf('\n') + 1;
   if (start === 0 && received.length <= 16) return undefined;
   const length = received.toString('latin1', 0, Math.max(start - 1, 0));
   if (!/^[0-9]{1,15}$/.test(length)) throw new Error('handoff without length');
-  const end = start + Number(length);
-  return received.length < end ? undefined : { handoff: received.subarray(start, end), rest: received.subarray(end) };
+  return { start, end: start + Number(length) };
+}
+
+/** The handoff, and what followed it. */
+export interface Unframed {
+  readonly handoff: Buffer;
+  readonly rest: Buffer;
+}
+
+/**
+ * Puts a framed handoff together, chunk by chunk.
+ * @returns a function that takes the next chunk, and gives the handoff once it is whole
+ */
+export function unframer(): (chunk: Buffer) => Unframed | undefined {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let place: ReturnType<typeof placeOf>;
+  return (chunk) => {
+    chunks.push(chunk);
+    size += chunk.length;
+    place ??= placeOf(Buffer.concat(chunks));
+    if (place === undefined || size < place.end) return undefined;
+    const received = Buffer.concat(chunks);
+    return { handoff: received.subarray(place.start, place.end), rest: received.subarray(place.end) };
+  };
 }
 
 /** After the handoff jacamar-auth may say, once, that the stage shall end: no signal crosses to another account

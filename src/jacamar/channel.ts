@@ -9,7 +9,8 @@ import {
   type Handoff,
   type Report,
   STOP_WORD,
-  unframe,
+  type Unframed,
+  unframer,
 } from '../contract/handoff.ts';
 import { writePatiently } from '../contract/output.ts';
 
@@ -65,22 +66,19 @@ async function serve(input: Socket, send: Send): Promise<Channel | undefined> {
   return { handoff, script, stop: watchForStop(input, rest), report: (report) => send(report, handoff) };
 }
 
-type Unframed = NonNullable<ReturnType<typeof unframe>>;
-
 /** Reads until the frame is whole; whatever came behind it is the first of the words that follow. */
 async function readHandoff(socket: Socket): Promise<Unframed | undefined> {
   const { promise, resolve, reject } = Promise.withResolvers<Unframed | undefined>();
-  let received = Buffer.alloc(0);
+  const take = unframer();
   const onData = (chunk: Buffer) => {
-    received = Buffer.concat([received, chunk]);
-    const whole = unframe(received);
+    const whole = take(chunk);
     if (whole === undefined) return;
     socket.off('data', onData);
     socket.off('close', onClose);
     resolve(whole);
   };
   const onClose = () => {
-    if (received.length === 0) resolve(undefined);
+    if (socket.bytesRead === 0) resolve(undefined);
     else reject(new Error('the handoff ended before it was whole'));
   };
   socket.on('data', onData);
