@@ -11,8 +11,12 @@
     'cflags_cc': [
       '-std=c++20', '-fexceptions', '-O2', '-g', '-isystem', '<(module_root_dir)/node_modules/node-addon-api',
       '-fvisibility=hidden', '-fvisibility-inlines-hidden', '-fstack-protector-strong', '-fstack-clash-protection',
-      '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2', '-fcf-protection', '-ffile-prefix-map=<(module_root_dir)=.',
+      '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2', '-ffile-prefix-map=<(module_root_dir)=.',
       '-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Wconversion', '-Wnon-virtual-dtor', '-Werror',
+    ],
+    'conditions': [
+      ['target_arch=="x64"', { 'cflags_cc': ['-fcf-protection'] }],
+      ['target_arch=="arm64"', { 'cflags_cc': ['-mbranch-protection=standard'] }],
     ],
     'ldflags': ['-Wl,-z,relro,-z,now,-z,noexecstack'],
   },

