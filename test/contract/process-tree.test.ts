@@ -55,6 +55,16 @@ test('a process that forks and ends all the time is caught', async () => {
   assert.deepEqual((await tree.end(50)).surviving, []);
 });
 
+test('what is started while the tree is looked at gets the signal to end as well', async () => {
+  for (let round = 0; round < 5; round++) {
+    const tree = new ProcessTree(lock);
+    await started('for i in {1..9}; do sleep 300 & done; echo up; while :; do sleep 300 & done', tree);
+    const begun = performance.now();
+    assert.deepEqual((await tree.end(20_000)).surviving, []);
+    assert.ok(performance.now() - begun < 10_000, 'something did not get it, and was killed when patience was over');
+  }
+});
+
 test('a process whose first thread has ended counts as alive', async () => {
   const tree = new ProcessTree(lock);
   const code =

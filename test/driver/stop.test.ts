@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { chmod, copyFile, rm } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { afterEach, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { endProcessesOf, processesOf } from '../support/accounts.ts';
 import { eventually } from '../support/eventually.ts';
 import { allGone, allProcesses, treeOf } from '../support/processes.ts';
@@ -74,6 +75,19 @@ const older = {
     error_num_block_actions: constants.errno.ENOSYS,
   },
 };
+
+test('a job that is stopped in its first moments does not go on with its next command', async () => {
+  const job = await (await world.stages({ options: { general: { kill_timeout: '5s' } } })).configured();
+  // Moments at which the login shell, the script and its commands are being started.
+  for (let moment = 40; moment <= 160; moment += 10) {
+    const call = job.start('sleep 0.5; echo never');
+    await Promise.all([call.pid(), delay(moment)]);
+    call.stop();
+    const { outcome } = await call.ended;
+    assert.ok(!call.output().includes('never'), `after ${moment} ms`);
+    assert.notEqual(outcome.kind, 'success');
+  }
+});
 
 test('so it does where the kernel has no process descriptors', async () => {
   const saving = `grep -q '^Seccomp:.*2' /proc/self/status; trap 'echo saved; exit 0' TERM`;
