@@ -270,8 +270,18 @@ export type Report = v.InferOutput<typeof reportSchema>;
 /** More than this is no report. */
 export const REPORT_LIMIT = 64 * 1024;
 
+/** Longest text of a report, in UTF-16 units: as JSON it may take six times as many bytes. */
+const LONGEST_TEXT = 4096;
+
+/** Texts that somebody has made endless, as a variable that is quoted in one can be, are cut. */
 export function encodeReport(report: Report): string {
-  return JSON.stringify(report);
+  if (report.outcome === 'succeeded') return JSON.stringify(report);
+  const { message, publicMessage } = report;
+  return JSON.stringify({ ...report, message: shortened(message), publicMessage: shortened(publicMessage) });
+}
+
+function shortened(text: string): string {
+  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text;
 }
 
 /** Undefined for anything that is not a whole report. */

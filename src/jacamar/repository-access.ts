@@ -5,7 +5,7 @@
 // stages that are the runner's alone two shell functions take the token out of the arguments.
 
 import { realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { buildDirectory } from '../contract/directories.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { inShell } from './login-shell.ts';
@@ -110,12 +110,12 @@ function projectDirectory(slot: number, handoff: Handoff): string {
   return join(realPath(buildDirectory(handoff, slot)), handoff.job.projectPath);
 }
 
-/** What is wrong with a path that leads nowhere is told when the workspace is opened. */
+/** As far as it leads anywhere; what is wrong with the rest is told, or made, when the workspace is opened. */
 function realPath(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return path;
+    return path === '/' ? path : join(realPath(dirname(path)), basename(path));
   }
 }
 

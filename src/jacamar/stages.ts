@@ -1,14 +1,14 @@
 // The four driver stages on the user's side, as lists of steps.
 
 import { buildDirectory } from '../contract/directories.ts';
-import { SystemFailure } from '../contract/errors.ts';
+import { JobError, SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { loadLock } from '../contract/lock.ts';
 import { writeFully } from '../contract/program.ts';
 import { type Claimed, claimSlot, releaseClaims } from './claim.ts';
 import { executorByName } from './executors/executor.ts';
 import { directoryOf, openScripts, removeDeadScripts, removeScripts } from './job-scripts.ts';
-import { repositoryAccess } from './repository-access.ts';
+import { type RepositoryAccess, repositoryAccess } from './repository-access.ts';
 import { checkRoom, tellRoom } from './room.ts';
 import { placeScript } from './script.ts';
 import { leaveStaticDirectory, removeOldStaticDirectories, takeStaticDirectory } from './static-directory.ts';
@@ -78,7 +78,7 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
   try {
     await execute(task);
   } finally {
-    access.remove();
+    removeNow(access);
   }
   return {};
 }
@@ -99,18 +99,30 @@ async function cleanup(handoff: Handoff, _: Buffer, stop: AbortSignal): Promise<
   return {};
 }
 
-/** How often a profile, which may run at the same time, can remove what was just made. */
+/** What the job has made unreachable stays until cleanup, and is no reason for the stage to fail. */
+function removeNow({ remove }: RepositoryAccess): void {
+  try {
+    remove();
+  } catch {
+    // cleanup tells of it
+  }
+}
+
+/** How often the profile, which runs at the same time, may remove what was just made. */
 const MOST_ATTEMPTS = 5;
 
 function insist(place: () => string): string {
-  for (let attempt = 1; ; attempt++) {
+  for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
     try {
       return place();
     } catch (error) {
       const { code, cause } = error as { code?: string; cause?: { code?: string } };
-      if (attempt === MOST_ATTEMPTS || (code !== 'ENOENT' && cause?.code !== 'ENOENT')) throw error;
+      if (code !== 'ENOENT' && cause?.code !== 'ENOENT') throw error;
     }
   }
+  const message =
+    "The directory of the job's script is removed again and again; your profile or another job of yours does that.";
+  throw new JobError({ code: 'ERR_SCRIPT_GONE', message });
 }
 
 function withEnvironment(handoff: Handoff, more: readonly string[]): Handoff {

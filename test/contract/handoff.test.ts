@@ -14,6 +14,7 @@ import {
   frame,
   GREETING_MARK,
   type HandoffContent,
+  REPORT_LIMIT,
   settingsOf,
   unframer,
 } from '../../src/contract/handoff.ts';
@@ -207,6 +208,19 @@ describe('a report', () => {
       assert.equal(decodeReport(Buffer.from(text)), undefined);
     }
     fc.assert(fc.property(fc.uint8Array(), (bytes) => decodeReport(Buffer.from(bytes)) === undefined));
+  });
+});
+
+describe('a report with an endless text', () => {
+  it('is cut to what can be one, whatever the text is made of', () => {
+    for (const character of ['x', '\\\\', '\u0001', '\u2028', '€', '\ud800']) {
+      const text = character.repeat(200_000);
+      const report = { outcome: 'failed', fault: 'user', code: 'ERR_X', message: text, publicMessage: text } as const;
+      const bytes = Buffer.from(encodeReport(report));
+      assert.ok(bytes.length < REPORT_LIMIT, `${bytes.length}`);
+      const read = decodeReport(bytes);
+      assert.ok(read?.outcome === 'failed' && read.message.startsWith(character.repeat(100)));
+    }
   });
 });
 
