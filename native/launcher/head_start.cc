@@ -98,7 +98,8 @@ constexpr std::size_t longest_plan = std::size_t{256} * 1024;
 [[nodiscard]] Words stage_arguments(char** arguments) {
   Words given(arguments + 1, std::find(arguments + 1, arguments + 5, nullptr));
   if (given == Words{"prepare"}) return given;
-  if (given.size() == 3 && given[0] == "run" && is_run_stage(given[2])) return {"run", "env-script", given[2]};
+  if (given.size() == 3 && given[0] == "run" && given[1].starts_with('/') && is_run_stage(given[2]))
+    return {"run", "env-script", given[2]};
   return {};
 }
 
@@ -139,11 +140,14 @@ constexpr std::size_t longest_plan = std::size_t{256} * 1024;
   return std::nullopt;
 }
 
+/// Jobs of others are not started from somebody's terminal; jacamar-auth will say so.
+[[nodiscard]] bool on_terminal() { return isatty(0) != 0 || isatty(1) != 0 || isatty(2) != 0; }
+
 }  // namespace
 
 std::optional<HeadStart> start_ahead(const std::string& prefix, char** arguments) {
   const char* response = std::getenv("JOB_RESPONSE_FILE");
-  if (response == nullptr || *response != '/' || geteuid() != 0) return std::nullopt;
+  if (response == nullptr || *response != '/' || geteuid() != 0 || on_terminal()) return std::nullopt;
   auto stage = stage_arguments(arguments);
   const auto jacamar = prefix + "/bin/jacamar";
   if (stage.empty() || distrust(jacamar, Trust::root_only)) return std::nullopt;

@@ -102,6 +102,8 @@ const IGNORED_SIGNALS = ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGXFSZ'
  */
 export function withoutStandardError(): void {
   Object.defineProperty(process, 'stderr', { value: undefined });
+  // Node would print its warnings there; they are for developers.
+  process.removeAllListeners('warning');
 }
 
 /** What differs between the programs. */

@@ -37,13 +37,17 @@ export interface Waiting {
  */
 export function leaveHeadStart(environment: Environment, downscope: Downscope): void {
   const responseFile = responseFileIn(environment);
-  const isSimple = downscope.mechanism === setuid && downscope.seccompFilter === undefined;
-  if (!isRoot() || !isSimple) return;
+  if (!isRoot() || !isDirect(downscope)) return;
   try {
     replaceFile(join(dirname(responseFile), PLAN_FILE), planFor(responseFile, downscope), true);
   } catch {
     // no room, for example: then the later stages take longer
   }
+}
+
+/** Nothing about jacamar that a plan does not say. */
+function isDirect({ mechanism, seccompFilter }: Downscope): boolean {
+  return mechanism === setuid && seccompFilter === undefined;
 }
 
 function responseFileIn(environment: Environment): string {
@@ -100,14 +104,15 @@ export class HeadStart {
     if (this.#waiting === undefined) return;
     const { pid, channel } = this.#waiting;
     this.#leave();
-    credentials.signal(pid, constants.signals.SIGKILL);
+    // Its group, of which it is the leader until it is waited for.
+    credentials.signal(-pid, constants.signals.SIGKILL);
     closeSync(channel);
     await Promise.race([waitForExit(pid, credentials), delay(DEATH_LIMIT_MS, undefined, { ref: false })]);
   }
 
   #isFor(downscope: Downscope): boolean {
     try {
-      return readFileSync(this.#plan, 'utf8') === planFor(this.#responseFile, downscope);
+      return isDirect(downscope) && readFileSync(this.#plan, 'utf8') === planFor(this.#responseFile, downscope);
     } catch {
       return false; // the response file is gone
     }

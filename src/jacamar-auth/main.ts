@@ -81,7 +81,16 @@ async function attempt({ call, isUnobfuscated }: Wish, environment: Environment,
     recordBuildExitCode(error, environment);
     return error;
   } finally {
+    await discard(headStart);
+  }
+}
+
+/** What is wrong has been told; the end of its channel, which comes with ours, ends that jacamar, too. */
+async function discard(headStart: HeadStart | undefined): Promise<void> {
+  try {
     await headStart?.discard(loadCredentials());
+  } catch {
+    // no addon, for example
   }
 }
 

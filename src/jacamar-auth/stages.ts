@@ -296,9 +296,10 @@ interface Launch extends Authorized {
 
 async function launch(step: Step, { account, record, output, script }: Launch) {
   const { site, call, headStart, stop, records } = step;
-  const { general } = site.configuration;
+  const { general, auth } = site.configuration;
   const handoff = handoffOf(step, record, account);
   const downscope = downscopeFor(step, account);
+  if (!auth.startAhead) await headStart?.discard(site.credentials);
   const errand: Errand = {
     downscope,
     waiting: await headStart?.take(downscope, site.credentials),

@@ -169,6 +169,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
     refuses: [0, -1, 1.5, '10000', Number.NaN, Infinity],
   },
   'auth.lists_pre_validation': flag('listsPreValidation'),
+  'auth.start_ahead': flag('startAhead'),
   'auth.root_dir_creation': flag('rootDirCreation'),
   'auth.user_allowlist': allowlist('userAllowlist'),
   'auth.user_blocklist': { inside: 'userBlocklist', takes: [...EMPTY, ...same(['mallory'])], refuses: BAD_NAMES },

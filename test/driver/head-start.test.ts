@@ -157,6 +157,46 @@ test('a filter of system calls binds jacamar from its start, so there is no head
   assert.equal((await job.run('true')).outcome.kind, 'success');
 });
 
+/** Rewrites the configuration between two stages, as an administrator might. */
+async function changed(configuration: string, change: (text: string) => string): Promise<void> {
+  await writeFile(configuration, change(await readFile(configuration, 'utf8')));
+}
+
+test('a filter of system calls that was configured after config binds the job all the same', async () => {
+  const seccomp = '\n[auth.seccomp]\ndisabled = false\nblock_calls = ["acct"]\n';
+  for (const more of ['', 'disable_no_new_privs = true\n']) {
+    const configuration = await world.configure({ auth: { no_new_privs: more === '' } });
+    const job = await (await world.stages({ configuration })).configured();
+    await changed(configuration, (text) => text + seccomp + more);
+    const { outcome, stdout } = await job.run('grep ^Seccomp: /proc/self/status');
+    assert.deepEqual([outcome.kind, stdout], ['success', 'Seccomp:\t2\n']);
+    await job.close();
+  }
+});
+
+test('another way of giving up privilege that was configured after config is the one that is taken', async () => {
+  const configuration = await world.configure();
+  const job = await (await world.stages({ configuration })).configured();
+  await changed(configuration, (text) => text.replace('downscope = "setuid"', 'downscope = "su"'));
+  const call = job.start('echo at work; sleep 300');
+  await call.until('at work');
+  const auth = await call.pid();
+  const [below] = (await treeOf(auth)).filter(({ parent }) => parent === auth);
+  assert.match(below?.command ?? '', /^\S*su /);
+  await job.close();
+});
+
+test('start_ahead = false holds for jobs that have a plan already', async () => {
+  const configuration = await world.configure();
+  const job = await (await world.stages({ configuration })).configured();
+  await changed(configuration, (text) => text.replace('[auth]', '[auth]\nstart_ahead = false'));
+  const call = job.start('echo at work; sleep 300');
+  const { ahead, atWork } = await jacamarOf(call);
+  assert.ok(ahead !== undefined && atWork !== undefined && ahead !== atWork);
+  assert.ok(!(await allProcesses()).some(({ pid }) => pid === ahead));
+  await job.close();
+});
+
 test('a plan that somebody has changed is not followed, or its jacamar is not used', async () => {
   const job = await (await world.stages()).configured();
   const plan = await readFile(planOf(job), 'utf8');

@@ -200,6 +200,7 @@ describe('no head start', () => {
     'a run stage without any name': ['run', '/script', ''],
     'a prepare with more words': ['prepare', 'x'],
     'a call with options': ['-u', 'run', '/script', 'build_script'],
+    'a run stage with an option in place of its script': ['run', '--help', 'build_script'],
     'no call': [],
   };
   for (const [title, args] of Object.entries(calls)) {
@@ -286,6 +287,14 @@ describe('no head start', () => {
     assert.equal((await call(RUN, { JOB_RESPONSE_FILE: '' })).said, undefined);
     assert.equal((await call(RUN, { JOB_RESPONSE_FILE: path.relative(open, response()) })).said, undefined);
     assert.equal((await call(RUN, { JOB_RESPONSE_FILE: path.join(runner, 'other') })).said, undefined);
+  });
+
+  test('on a terminal, where jacamar-auth will refuse to work', async () => {
+    leave();
+    const command = `exec ${[at('bin/jacamar-auth'), ...RUN].join(' ')}`;
+    await finished('script', ['-qec', command, '/dev/null'], { env: { JOB_RESPONSE_FILE: response() }, cwd: open });
+    assert.equal(fs.readFileSync(path.join(open, 'runtime'), 'utf8').includes('JACAMAR_HEAD_START'), false);
+    assert.equal(fs.existsSync(path.join(open, 'report')), false);
   });
 
   test('for a jacamar-auth that is not root, whoever wrote the plan', async () => {
