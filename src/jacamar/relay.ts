@@ -63,11 +63,14 @@ export class Relay {
   /** Reads on only when the write before is through: that is the back-pressure. Resolves at the end of the source. */
   #carry(write: Write): Promise<void> {
     const source = this.#source;
-    let passing = Promise.resolve(true);
-    source.on('data', (chunk: Buffer) => {
-      source.pause();
-      passing = this.#pass(chunk, write);
-      void passing.then((isWanted) => void (isWanted ? source.resume() : source.destroy()));
+    const passOn = async () => {
+      for (let chunk = source.read(); chunk !== null; chunk = source.read()) {
+        if (!(await this.#pass(chunk, write))) source.destroy();
+      }
+    };
+    let passing = Promise.resolve();
+    source.on('readable', () => {
+      passing = passing.then(passOn);
     });
     // An error of the source is its end: we have destroyed it, or nothing more can be read.
     source.on('error', () => source.destroy());
