@@ -46,10 +46,10 @@ export function openTrustedFile(path: string): number {
 /** True for a program that nobody but root can have put there; it need not be readable, as sudo often is not. */
 export function isProgramOfRoot(path: string): boolean {
   try {
-    const real = followLinks(path, MOST_LINKS);
-    checkDirectories(dirname(real));
-    const stats = lstatSync(real);
-    return stats.isFile() && stats.uid === 0 && (stats.mode & WRITABLE_BY_OTHERS) === 0;
+    const way = followLinks(path, MOST_LINKS);
+    way.slice(0, -1).forEach(checkDirectory);
+    const stats = way.at(-1)?.stats;
+    return stats?.isFile() === true && stats.uid === 0 && (stats.mode & WRITABLE_BY_OTHERS) === 0;
   } catch {
     return false;
   }
@@ -61,16 +61,19 @@ export function isClosed(directory: string): boolean {
   return isOurs(stats) && (stats.mode & WRITABLE_BY_OTHERS) === 0;
 }
 
-/** Every directory from `/` down to `directory` must be trusted; a shared one may be sticky, as /tmp is. */
-export function checkDirectories(directory: string): void {
-  const stats = lstatSync(directory);
-  if (!stats.isDirectory()) throw new UntrustedFileError(directory, 'is not a directory');
-  if (!isOurs(stats))
-    throw new UntrustedFileError(directory, `is owned by uid ${stats.uid}, not by root or this process`);
+/** One level of a way from `/`, as it was found. */
+interface Level {
+  readonly path: string;
+  readonly stats: Stats;
+}
+
+/** Nobody else may be able to change what is in it; a shared one may be sticky, as /tmp is. */
+function checkDirectory({ path, stats }: Level): void {
+  if (!stats.isDirectory()) throw new UntrustedFileError(path, 'is not a directory');
+  if (!isOurs(stats)) throw new UntrustedFileError(path, `is owned by uid ${stats.uid}, not by root or this process`);
   if ((stats.mode & WRITABLE_BY_OTHERS) !== 0 && (stats.mode & STICKY) === 0) {
-    throw new UntrustedFileError(directory, 'can be written by group or others');
+    throw new UntrustedFileError(path, 'can be written by group or others');
   }
-  if (directory !== '/') checkDirectories(dirname(directory));
 }
 
 function trustedDirectory(path: string, directory: string): string {
@@ -92,25 +95,32 @@ const MOST_LINKS = 40;
  */
 export function resolveTrusted(directory: string): string {
   if (!directory.startsWith('/')) throw new UntrustedFileError(directory, 'is not an absolute path');
-  const real = followLinks(directory, MOST_LINKS);
-  checkDirectories(real);
-  return real;
+  const way = followLinks(directory, MOST_LINKS);
+  // From the innermost, which is the one that a message should name.
+  way.toReversed().forEach(checkDirectory);
+  return way.at(-1)?.path ?? '/';
 }
 
-function followLinks(path: string, linksLeft: number): string {
+/** Every level of the way that a path leads, from `/` on, links followed. */
+function followLinks(path: string, linksLeft: number): Level[] {
   if (linksLeft === 0) throw new UntrustedFileError(path, 'leads through too many symbolic links');
-  let real = '/';
+  const way: Level[] = [levelOf('/')];
   const parts = path.split('/').filter((part) => part !== '');
   for (const [index, part] of parts.entries()) {
-    const next = join(real, part);
-    if (lstatSync(next).isSymbolicLink()) {
-      if (!isClosed(real))
-        throw new UntrustedFileError(next, 'is a symbolic link in a directory that others can write to');
-      return followLinks(join(resolve(real, readlinkSync(next)), ...parts.slice(index + 1)), linksLeft - 1);
+    const { path: parent } = way.at(-1) as Level;
+    const next = levelOf(join(parent, part));
+    if (next.stats.isSymbolicLink()) {
+      if (!isClosed(parent))
+        throw new UntrustedFileError(next.path, 'is a symbolic link in a directory that others can write to');
+      return followLinks(join(resolve(parent, readlinkSync(next.path)), ...parts.slice(index + 1)), linksLeft - 1);
     }
-    real = next;
+    way.push(next);
   }
-  return real;
+  return way;
+}
+
+function levelOf(path: string): Level {
+  return { path, stats: lstatSync(path) };
 }
 
 /** O_NONBLOCK: a FIFO must not hold us; O_NOFOLLOW: the name itself must be the file. */

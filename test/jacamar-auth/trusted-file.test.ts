@@ -16,7 +16,6 @@ import {
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import {
-  checkDirectories,
   openTrustedFile,
   readTrustedFile,
   resolveTrusted,
@@ -156,12 +155,19 @@ describe('a trusted file', () => {
 });
 
 describe('trusted directories', () => {
-  it('are real ones: a link is none', (context) => {
+  it('are real ones, whatever links lead there; a file is none', (context) => {
     const { directory, file } = place(context);
-    checkDirectories(directory);
+    assert.equal(resolveTrusted(directory), realpathSync(directory));
     symlinkSync(directory, `${directory}-link`);
-    assert.throws(() => checkDirectories(`${directory}-link`), untrusted(/is not a directory/));
-    assert.throws(() => checkDirectories(file), untrusted(/is not a directory/));
+    assert.throws(() => resolveTrusted(file), untrusted(/is not a directory/));
+  });
+
+  it('are judged level by level, also above the innermost', (context) => {
+    const root = scratchDirectory(context);
+    mkdirSync(join(root, 'open/closed/inner'), { recursive: true });
+    resolveTrusted(join(root, 'open/closed/inner'));
+    chmodSync(join(root, 'open'), 0o777);
+    assert.throws(() => resolveTrusted(join(root, 'open/closed/inner')), untrusted(/\/open: can be written by/));
   });
 });
 
