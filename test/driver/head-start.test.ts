@@ -128,6 +128,20 @@ test('when jacamar-auth is killed before it has decided, jacamar ends without a 
   assert.ok(!said.join('').includes('internal error'), said.join(''));
 });
 
+test('a jacamar that waits, and was stopped by its user, ends with a stage that fails', async () => {
+  const state = world.at('other-state');
+  const job = await (await world.stages({ options: { auth: { state_dir: state } } })).configured();
+  await rm(join(state, 'keys'), { recursive: true });
+  world.gitlab.behaviour.keys = { delayMs: 1_000, hangUp: true };
+  const call = job.start('echo never');
+  const auth = await call.pid();
+  signal(await eventually('jacamar waits', () => headStartIfAny(auth)), 'SIGSTOP');
+  const { outcome } = await call.ended;
+  delete world.gitlab.behaviour.keys;
+  assert.equal(outcome.kind, 'system-failure');
+  assert.deepEqual(await ofAccount(), []);
+});
+
 async function headStartIfAny(auth: number): Promise<number | undefined> {
   try {
     return await headStartOf(auth);
