@@ -16,7 +16,7 @@ import { none } from './downscope/none.ts';
 import { setuid } from './downscope/setuid.ts';
 import { su } from './downscope/su.ts';
 import { sudo } from './downscope/sudo.ts';
-import { describeExit, waitForExit } from './exit-status.ts';
+import { describeExit, waitForExit, waitForExitWithin } from './exit-status.ts';
 import type { Waiting } from './head-start.ts';
 
 export type { Downscope } from './downscope/mechanism.ts';
@@ -238,7 +238,7 @@ async function signalAsAccount(
   try {
     const args = ['signal', signal, ...pids.map(String)];
     const sender = start(downscope, args, [nothing, nothing, 2], credentials);
-    await Promise.race([waitForExit(sender, credentials), delay(SIGNAL_LIMIT_MS, undefined, { ref: false })]);
+    await waitForExitWithin(SIGNAL_LIMIT_MS, sender, credentials);
   } finally {
     closeSync(nothing);
   }

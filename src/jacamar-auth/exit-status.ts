@@ -2,6 +2,7 @@
 // when SIGCHLD says so, and once a second besides: that keeps the event loop alive and makes up for a
 // signal that was merged with another.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Credentials, ExitStatus } from './credentials.ts';
 
 const LOOK_AGAIN_MS = 1_000;
@@ -26,6 +27,11 @@ export function waitForExit(pid: number, credentials: Pick<Credentials, 'wait'>)
     process.on('SIGCHLD', look);
     look();
   });
+}
+
+/** The same, but no longer than this, in milliseconds: its owner can stop a process, or it hangs in the kernel. */
+export async function waitForExitWithin(limitMs: number, pid: number, credentials: Pick<Credentials, 'wait'>) {
+  await Promise.race([waitForExit(pid, credentials), delay(limitMs, undefined, { ref: false })]);
 }
 
 /** The status in words, for messages. */

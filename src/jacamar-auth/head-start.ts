@@ -6,14 +6,13 @@
 import { closeSync, lstatSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { RUNNER_ENVIRONMENT } from '../contract/custom-executor.ts';
 import type { Environment } from '../contract/program.ts';
 import { type Credentials, isRoot } from './credentials.ts';
 import type { Downscope } from './downscope/mechanism.ts';
 import { setuid } from './downscope/setuid.ts';
 import { jacamarEnvironment } from './environment.ts';
-import { waitForExit } from './exit-status.ts';
+import { waitForExitWithin } from './exit-status.ts';
 import { replaceFile } from './state-directory.ts';
 
 /** Set by the launcher; no caller can set this name. */
@@ -107,7 +106,7 @@ export class HeadStart {
     // Its group, of which it is the leader until it is waited for.
     credentials.signal(-pid, constants.signals.SIGKILL);
     closeSync(channel);
-    await Promise.race([waitForExit(pid, credentials), delay(DEATH_LIMIT_MS, undefined, { ref: false })]);
+    await waitForExitWithin(DEATH_LIMIT_MS, pid, credentials);
   }
 
   #isFor(downscope: Downscope): boolean {

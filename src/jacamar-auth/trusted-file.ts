@@ -57,14 +57,17 @@ export function isProgramOfRoot(path: string): boolean {
 
 /** True when only root or this process can make entries in it. */
 export function isClosed(directory: string): boolean {
-  const stats = lstatSync(directory);
-  return isOurs(stats) && (stats.mode & WRITABLE_BY_OTHERS) === 0;
+  return isClosedLevel(levelOf(directory));
 }
 
 /** One level of a way from `/`, as it was found. */
 interface Level {
   readonly path: string;
   readonly stats: Stats;
+}
+
+function isClosedLevel({ stats }: Level): boolean {
+  return isOurs(stats) && (stats.mode & WRITABLE_BY_OTHERS) === 0;
 }
 
 /** Nobody else may be able to change what is in it; a shared one may be sticky, as /tmp is. */
@@ -107,12 +110,12 @@ function followLinks(path: string, linksLeft: number): Level[] {
   const way: Level[] = [levelOf('/')];
   const parts = path.split('/').filter((part) => part !== '');
   for (const [index, part] of parts.entries()) {
-    const { path: parent } = way.at(-1) as Level;
-    const next = levelOf(join(parent, part));
+    const parent = way.at(-1) as Level;
+    const next = levelOf(join(parent.path, part));
     if (next.stats.isSymbolicLink()) {
-      if (!isClosed(parent))
+      if (!isClosedLevel(parent))
         throw new UntrustedFileError(next.path, 'is a symbolic link in a directory that others can write to');
-      return followLinks(join(resolve(parent, readlinkSync(next.path)), ...parts.slice(index + 1)), linksLeft - 1);
+      return followLinks(join(resolve(parent.path, readlinkSync(next.path)), ...parts.slice(index + 1)), linksLeft - 1);
     }
     way.push(next);
   }

@@ -27,10 +27,10 @@ const noteSchema = v.object({
 type Note = v.InferOutput<typeof noteSchema>;
 
 /** Makes the directory, and the note before it: what is made can be found again. */
-export function openScripts(handoff: Handoff, slot: number): string {
+export function openScripts(handoff: Handoff, slot: number): void {
   using notes = openNotes(handoff);
   write(notes, nameFor(handoff, slot), { directory: levelsOf(handoff, slot), owner: claimFor(handoff), isOver: false });
-  return makePrivate(handoff, directoryOf(handoff, slot));
+  makePrivate(handoff, directoryOf(handoff, slot));
 }
 
 /** Removes the scripts of the job, or with `general.retain_logs` what is secret among them. */

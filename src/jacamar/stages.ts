@@ -67,10 +67,11 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
   const { runStage: name = '' } = handoff;
   const { prepareScript, execute } = executorByName(handoff.settings.executor);
   const slot = requireSlot(handoff);
-  const access = repositoryAccess(directoryOf(handoff, slot), slot, handoff);
+  const directory = directoryOf(handoff, slot);
+  const access = repositoryAccess(directory, slot, handoff);
   const place = () => {
     openWorkspace(handoff);
-    const directory = openScripts(handoff, slot);
+    openScripts(handoff, slot);
     access.place();
     return placeScript(directory, name, prepareScript(script, name));
   };

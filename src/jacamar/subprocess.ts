@@ -10,7 +10,7 @@ import { SYSTEM_PATH } from '../contract/environment.ts';
 import { SystemFailure } from '../contract/errors.ts';
 import type { Lock } from '../contract/lock.ts';
 
-/** Loads what starting a program takes, while there is nothing else to do yet. */
+/** Loads what starting a program takes, while there is nothing else to do yet: Node's modules load when they are used. */
 export function loadAhead(): number {
   return [spawn, Socket].length;
 }
