@@ -50,14 +50,21 @@ ls -l /proc/self/fd >${open}/descriptors
 [ -z "$JACAMAR_HEAD_START" ] || read -r _ <${open}/told
 `;
 
-/** Tells how it was started, then waits until its standard input ends, as jacamar does. */
+/**
+ * Tells how it was started, then waits until its standard input ends, as jacamar does.
+ *
+ * The shell looks at itself without a command: while it starts one, it blocks every signal and holds a pipe, and that
+ * can last longer than the command takes to look. A descriptor that is gone by now is that of the directory it listed.
+ */
 const jacamarText = () => `#!/bin/sh
 exec 3>${open}/report
 echo "ids $(id -u) $(id -g) $(id -G)" >&3
 echo "arguments $*" >&3
 tr '\\0' '\\n' </proc/$$/environ | sed 's/^/env /' >&3
-ls /proc/$$/fd | sed 's/^/fd /' >&3
-grep -E '^(Cap|NoNewPrivs|NSpid|SigBlk)' /proc/$$/status >&3
+for file in /proc/$$/fd/*; do [ ! -e "$file" ] || echo "fd \${file##*/}" >&3; done
+while read -r line; do
+  case $line in Cap* | NoNewPrivs* | NSpid* | SigBlk*) echo "$line" >&3 ;; esac
+done </proc/$$/status
 echo "umask $(umask)" >&3
 echo "directory $(pwd)" >&3
 echo "session $(cut -d ' ' -f 6 /proc/$$/stat)" >&3
