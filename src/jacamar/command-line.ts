@@ -11,6 +11,10 @@ const DESCRIPTION =
   'Runs the stages of a GitLab CI job as the user who calls it. jacamar-auth starts it; in a runner of your own, ' +
   'call it with --no-auth in its place.';
 
+const WITHOUT_NO_AUTH =
+  'error: this program authorizes nobody and runs every job as the account that calls it; the driver of a runner ' +
+  'that serves others is jacamar-auth, and in a runner of your own --no-auth comes first';
+
 /** `jacamar workspace` */
 export type HousekeepingCall = Wishes & { readonly timeLimitMs: number };
 
@@ -23,7 +27,12 @@ interface Acts {
 }
 
 export function commandLine(acts: Acts) {
-  const program = addStages(createProgram('jacamar', DESCRIPTION), acts.stage);
+  const program = createProgram('jacamar', DESCRIPTION);
+  addStages(program, (call) => {
+    // In the place of jacamar-auth, by a slip in the runner's configuration, this would run anyone's job as root.
+    if (program.opts()['auth'] !== false) program.error(WITHOUT_NO_AUTH);
+    acts.stage(call);
+  });
   program
     .command('signal')
     .description('signal processes of the calling user; jacamar-auth uses it where it may not do so itself')
@@ -35,7 +44,10 @@ export function commandLine(acts: Acts) {
     });
   addLock(program);
   addWorkspace(program, acts.workspace);
-  program.requiredOption('--no-auth', 'no authorization happens here: run as the calling user');
+  program.option(
+    '--no-auth',
+    'no authorization happens here: run as the calling user; required for the stages of a job',
+  );
   program.option(PIPED_OPTION, 'jacamar-auth is at the other end of standard input and output (sudo and su)');
   return program;
 }
