@@ -3,16 +3,16 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify, type TomlTable } from 'smol-toml';
-import { ConfigurationError } from '../contract/errors.ts';
+import { readConfiguration } from '../jacamar-auth/site.ts';
 import { readTrustedFile } from '../jacamar-auth/trusted-file.ts';
 
 /** The file to hand to jacamar-auth, and what the trial itself needs to know of it. */
 export interface TrialConfiguration {
   readonly path: string;
-  /** Changes against the administrator's file, one phrase each; empty when the file is used as it is. */
+  /** Changes against the administrator's file, one phrase each. */
   readonly changes: readonly string[];
   /** `general.jwt_env_variable`. */
-  readonly tokenVariable: string | undefined;
+  readonly tokenVariable: string;
   /** First entry of `auth.jwt_required_aud`. */
   readonly requiredAudience: string | undefined;
   /** `auth.logging.location`. */
@@ -30,53 +30,42 @@ export interface TrialWishes {
 const LARGEST_FILE = 1024 * 1024;
 
 /**
- * Reads the file under the same rule of trust as jacamar-auth (the copy would otherwise hide a wrong owner or mode).
- * @throws ConfigurationError when the file cannot be read, trusted or parsed.
+ * Reads the file as jacamar-auth does, so that what is wrong with it is told of the file itself: the copy lies elsewhere,
+ * has other lines, and would hide a wrong owner or mode.
+ * @throws ConfigurationError when the file cannot be read, trusted or used.
  */
 export async function adaptConfiguration(path: string, wishes: TrialWishes): Promise<TrialConfiguration> {
-  const content = readConfiguration(path);
-  const { general, auth } = content;
-  const { content: adapted, changes } = adapt(content, wishes);
+  const { general, auth } = readConfiguration(path);
+  const { content, changes } = adapt(parse(readTrustedFile(path, LARGEST_FILE).toString()), wishes);
   return {
-    path: changes.length === 0 ? path : await writeCopy(adapted, wishes.directory),
+    path: await writeCopy(content, wishes.directory),
     changes,
-    tokenVariable: textOf(general, 'jwt_env_variable'),
-    requiredAudience: textOf(auth, 'jwt_required_aud'),
-    logLocation: textOf(isTable(auth) ? auth['logging'] : undefined, 'location') ?? 'syslog',
+    tokenVariable: general.jwtEnvVariable,
+    requiredAudience: auth.jwtRequiredAud?.[0],
+    logLocation: auth.logging.location,
   };
 }
 
-function readConfiguration(path: string): TomlTable {
-  try {
-    return parse(readTrustedFile(path, LARGEST_FILE).toString());
-  } catch (cause) {
-    const reason = (cause as Error).message.split('\n', 1)[0];
-    throw new ConfigurationError({ code: 'ERR_TRIAL_CONFIGURATION', message: `configuration: ${reason}`, cause });
-  }
-}
-
 function adapt(content: TomlTable, wishes: TrialWishes): { content: TomlTable; changes: string[] } {
-  const general = isTable(content['general']) ? { ...content['general'] } : undefined;
-  const auth = isTable(content['auth']) ? { ...content['auth'] } : undefined;
+  const general = { ...(content['general'] as TomlTable) };
+  const auth = { ...(content['auth'] as TomlTable) };
   const changes: string[] = [];
-  if (general !== undefined && wishes.executor !== undefined && general['executor'] !== wishes.executor) {
+  if (wishes.executor !== undefined && general['executor'] !== wishes.executor) {
     general['executor'] = wishes.executor;
     changes.push(`general.executor is "${wishes.executor}"`);
   }
-  if (general?.['gitlab_server'] !== undefined) {
+  if (general['gitlab_server'] !== undefined) {
     general['gitlab_server'] = wishes.serverUrl;
     changes.push('general.gitlab_server is the stand-in');
   }
-  if (auth?.['jwks_file'] !== undefined) {
+  if (auth['jwks_file'] !== undefined) {
     delete auth['jwks_file'];
     changes.push('auth.jwks_file is left out');
   }
-  if (auth !== undefined) {
-    // Neither a record nor a cached key of a trial may meet those of real jobs.
-    auth['state_dir'] = join(wishes.directory, 'state');
-    changes.push('auth.state_dir is a directory of the trial');
-  }
-  return { content: { ...content, ...(general && { general }), ...(auth && { auth }) }, changes };
+  // Neither a record nor a cached key of a trial may meet those of real jobs.
+  auth['state_dir'] = join(wishes.directory, 'state');
+  changes.push('auth.state_dir is a directory of the trial');
+  return { content: { ...content, general, auth }, changes };
 }
 
 async function writeCopy(content: TomlTable, directory: string): Promise<string> {
@@ -86,14 +75,4 @@ async function writeCopy(content: TomlTable, directory: string): Promise<string>
   const path = join(own, 'custom.toml');
   await writeFile(path, stringify(content), { mode: 0o600, flag: 'wx' });
   return path;
-}
-
-function textOf(table: unknown, key: string): string | undefined {
-  const value = isTable(table) ? table[key] : undefined;
-  const first: unknown = Array.isArray(value) ? value[0] : value;
-  return typeof first === 'string' ? first : undefined;
-}
-
-function isTable(value: unknown): value is TomlTable {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

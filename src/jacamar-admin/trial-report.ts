@@ -29,6 +29,8 @@ export interface TrialFacts {
   readonly serverUrl: string;
   readonly logLocation: string;
   readonly warnings: readonly string[];
+  /** The reason of a refusal is in what is shown. */
+  readonly isUnobfuscated: boolean;
 }
 
 const COLOURS = { bold: '1', red: '31', green: '32', yellow: '33', faint: '2' } as const;
@@ -141,17 +143,24 @@ function firstFailure(result: JobResult): StageRecord | undefined {
   return result.stages.find(({ outcome }) => outcome.kind !== 'success');
 }
 
+/** The system log has what jacamar-auth says before its own log is open. */
+function whereTheReasonIs({ isUnobfuscated, logLocation }: TrialFacts): string {
+  if (isUnobfuscated) return 'The reason is shown above.';
+  const log =
+    logLocation === 'syslog' ? 'the system log' : `${logLocation}, or in the system log if that cannot be used`;
+  return `The full reason stands in ${log}; with --unobfuscated it is shown above.`;
+}
+
 function advice(result: JobResult, facts: TrialFacts): string[] {
   const failed = firstFailure(result);
-  if (result.verdict === 'success' || failed === undefined) return [];
-  const log = facts.logLocation === 'syslog' ? 'the system log' : facts.logLocation;
-  const reason = `The full reason stands in ${log}; with --unobfuscated it is shown above.`;
+  if (failed === undefined || !/failure$/.test(result.verdict)) return [];
+  const reason = whereTheReasonIs(facts);
   if (failed.outcome.kind === 'system-failure' && failed.outcome.text.startsWith('failed to start')) {
     return [`${facts.executable} could not be started: look at its path, owner and mode.`];
   }
   switch (failed.name) {
     case 'config':
-      if (result.verdict === 'build-failure') return ['jacamar-auth refused the job.', reason];
+      if (result.verdict === 'build-failure') return ['The job was not let in.', reason];
       return ['jacamar-auth met a fault of this host or of its configuration.', reason];
     case 'prepare':
     case 'prepare_script':

@@ -41,7 +41,6 @@ export interface TrialOptions {
 const EXIT = { success: 0, failure: 1 } as const;
 
 const DEFAULT_SCRIPT = ['id', 'hostname', 'pwd'];
-const DEFAULT_TOKEN_VARIABLE = 'CI_JOB_JWT';
 
 interface Stage {
   readonly directory: string;
@@ -97,6 +96,7 @@ async function playTrial(
       serverUrl: gitlab.url,
       logLocation: configuration.logLocation,
       warnings: job.warnings,
+      isUnobfuscated: options.unobfuscated,
     },
     options.verbose,
   );
@@ -188,7 +188,7 @@ function wantedTokens(
 ): PipelineJob['idTokens'] {
   const isAsked = options.idToken !== undefined || options.aud !== undefined || options.gitlabCi === undefined;
   if (!isAsked) return job.idTokens;
-  const name = options.idToken ?? configuration.tokenVariable ?? DEFAULT_TOKEN_VARIABLE;
+  const name = options.idToken ?? configuration.tokenVariable;
   const aud = options.aud ?? configuration.requiredAudience ?? facts.serverUrl;
   return [...job.idTokens.filter((token) => token.name !== name), { name, aud }];
 }

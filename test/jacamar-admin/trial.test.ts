@@ -71,7 +71,7 @@ test('a refusal points to the log that the configuration names', async () => {
   const { status, shown } = await play(driver);
   assert.equal(status, 1);
   assert.match(shown, /^ {2}! This job is not authorized$/m);
-  assert.match(shown, /jacamar-auth refused the job\./);
+  assert.match(shown, /The job was not let in\./);
   assert.match(shown, /\/var\/log\/jacamar\.log/);
 });
 
@@ -93,7 +93,7 @@ test('the configuration is handed over in a copy that leads to the stand-in and 
 test('another executor can be tried, with the settings that the configuration has for it', async () => {
   await using driver = await fakeDriver({ config: 'cat "$3" > "$HERE/seen"; exit 1' });
   const configuration = join(driver.directory, 'batch.toml');
-  await writeFile(configuration, '[general]\nexecutor = "shell"\n[batch]\nscheduler_bin = "/opt/slurm/bin"\n');
+  await writeFile(configuration, `${CONFIGURATION}[batch]\nscheduler_bin = "/opt/slurm/bin"\n`);
   const { shown } = await play(driver, { configuration, executor: 'slurm' });
   const seen = parse(await driver.read('seen')) as Record<string, Record<string, string>>;
   assert.equal(seen['general']?.['executor'], 'slurm');
@@ -101,12 +101,15 @@ test('another executor can be tried, with the settings that the configuration ha
   assert.match(shown, /in a copy: general\.executor is "slurm"/);
 });
 
-test('a configuration that needs no change is used as it is', async () => {
-  await using driver = await fakeDriver({ config: 'echo "$3" > "$HERE/path"; exit 1' });
-  const configuration = join(driver.directory, 'plain.toml');
-  await writeFile(configuration, '[general]\nexecutor = "shell"\n');
-  await play(driver, { configuration });
-  assert.equal(await driver.read('path'), `${configuration}\n`);
+test('what is wrong with the configuration is told once, by its own path and line, and nothing is tried', async () => {
+  await using driver = await fakeDriver();
+  const configuration = join(driver.directory, 'misspelled.toml');
+  await writeFile(configuration, `# Ours.\n\n${CONFIGURATION.replace('data_dir', 'data_dirs')}`);
+  const misspelled = play(driver, { configuration });
+  await assert.rejects(misspelled, { name: 'ConfigurationError', message: /\/misspelled\.toml, line 5\)/ });
+  await writeFile(configuration, CONFIGURATION.replace('"$HOME"', '$HOME'));
+  await assert.rejects(play(driver, { configuration }), { message: /\/misspelled\.toml:3:/ });
+  assert.deepEqual(await driver.calls(), []);
 });
 
 test('the token is made for the audience that the configuration requires', async () => {
@@ -203,7 +206,7 @@ test('a trial that cannot be played ends with 2 and one line that says why', asy
   await using driver = await fakeDriver();
   const missing = await runMain(['trial', '--user', 'alice', '--configuration', join(driver.directory, 'none.toml')]);
   assert.equal(missing.status, 2);
-  assert.match(missing.stderr, /^jacamar-admin: configuration: .*none\.toml.*\n$/);
+  assert.match(missing.stderr, /^jacamar-admin: configuration .*none\.toml.*\n$/);
   assert.equal((await runMain(['trial', '--user', 'alice'])).status, 2);
   assert.equal((await runMain(['trial', '--no-such-option'])).status, 2);
 });
