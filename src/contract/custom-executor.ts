@@ -38,6 +38,9 @@ export const DRIVER_NAME = 'Jacamar CI';
  */
 export const RUN_STAGE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 
+/** The job's own script: by the name that the job log shows, and by that with which the runner still calls a driver. */
+export const USER_SCRIPT_STAGES: readonly string[] = ['step_script', 'build_script'];
+
 /** The one that every job begins with, whatever it does. */
 export const FIRST_RUN_STAGE = 'prepare_script';
 

@@ -11,6 +11,7 @@ import {
   JOB_ENVIRONMENT,
   RUN_STAGE_NAME,
   SCRIPT_FROM_HANDOFF,
+  USER_SCRIPT_STAGES,
 } from '../contract/custom-executor.ts';
 import { accountDirectory, baseDirectory, dataPermissions } from '../contract/directories.ts';
 import { SystemFailure } from '../contract/errors.ts';
@@ -250,7 +251,8 @@ function requireRunStage({ runStage: name }: StageCall): string {
 
 function isAllowedRunStage({ site }: Step, name: string): boolean {
   const { runStageAllowlist: allowed } = site.configuration.auth;
-  if (allowed === undefined || allowed.includes(name)) return true;
+  const names = USER_SCRIPT_STAGES.includes(name) ? USER_SCRIPT_STAGES : [name];
+  if (allowed === undefined || names.some((each) => allowed.includes(each))) return true;
   tell(`Skipping ${name}: this runner's administrator does not allow it.`);
   site.log.warn('run stage skipped: it is not on run_stage_allowlist', { runStage: name });
   return false;

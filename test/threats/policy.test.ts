@@ -166,6 +166,16 @@ for (const [file, title] of [
   });
 }
 
+test('run_stage_allowlist: step_script and build_script are one', async () => {
+  const wishes = {
+    ...auth({ run_stage_allowlist: ['prepare_script', 'get_sources', 'step_script'] }),
+    script: 'echo built',
+  };
+  const played = await world.play(wishes);
+  assert.equal(played.verdict, 'success', played.jobLog);
+  assert.match(played.jobLog, /^built$/m);
+});
+
 test('run_stage_allowlist: a stage that is not on it is skipped with a warning, and the job goes on', async () => {
   const wishes: JobWishes = {
     ...auth({ run_stage_allowlist: ['prepare_script', 'get_sources', 'build_script'] }),

@@ -102,9 +102,10 @@ export const auth = table({
     }),
     runStageAllowlist: key('run_stage_allowlist', value.allowlist, {
       status: 'works',
-      description: 'Run stages that are executed; others are skipped with a warning in the job log.',
+      description:
+        'Run stages that are executed; others are skipped with a warning in the job log. `step_script` and `build_script` are one.',
       history: 'Upstream merge request 450.',
-      example: ['get_sources', 'step_script', 'build_script', 'after_script'],
+      example: ['prepare_script', 'get_sources', 'step_script', 'after_script'],
     }),
     enforceNologin: key('enforce_nologin', value.flag, {
       default: false,
