@@ -38,30 +38,36 @@ export type LogSink = (line: string, level: LogLevel) => void;
 export function createLog(level: LogLevel, firstFields: LogFields, sink: LogSink): Log {
   let fields = firstFields;
   const write = (line: string) => sink(line, levelOf(line));
+  // Time, level, message, then what it is about: the order of upstream's lines, which people read as they stand. pino
+  // begins with the level and ends with the message, so it gets nothing to say of the one, and the other as a field.
   const linesFrom = (lowest: LogLevel) =>
     pino(
       {
         level: lowest,
         base: null,
-        timestamp: () => `,"time":"${new Date().toISOString()}"`,
-        formatters: { level: (label) => ({ level: label.toUpperCase() }) },
+        formatters: { level: () => ({}) },
+        timestamp: () => `"time":"${new Date().toISOString()}"`,
       },
       { write },
     );
   const lines = linesFrom(level);
   const trail = level === 'info' ? lines : linesFrom('info');
-  const said = (details: Details | undefined) =>
-    details === undefined ? fields : { ...fields, details: bounded(details) };
+  const said = (level: LogLevel, message: string, details: Details | undefined) => ({
+    level: level.toUpperCase(),
+    msg: printable(message),
+    ...fields,
+    ...(details === undefined ? {} : { details: bounded(details) }),
+  });
   const at =
     (level: LogLevel) =>
     (message: string, details?: Details): void =>
-      lines[level](said(details), printable(message));
+      lines[level](said(level, message, details));
   return {
     error: at('error'),
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
-    audit: (level, message, details) => trail[level](said(details), printable(message)),
+    audit: (level, message, details) => trail[level](said(level, message, details)),
     describe(more) {
       fields = { ...fields, ...more };
     },
@@ -78,9 +84,10 @@ export const SILENT_LOG: Log = {
   describe() {},
 };
 
-/** pino writes the level first; see `formatters` above. */
+/** The first thing of that name: only the time stands in front of it. */
 function levelOf(line: string): LogLevel {
-  return line.slice('{"level":"'.length, line.indexOf('"', '{"level":"'.length)).toLowerCase() as LogLevel;
+  const start = line.indexOf('"level":"') + '"level":"'.length;
+  return line.slice(start, line.indexOf('"', start)).toLowerCase() as LogLevel;
 }
 
 /** Longest details of one line, as JSON, in UTF-16 units. */
