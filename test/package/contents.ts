@@ -55,7 +55,7 @@ function directories(path: string): string[] {
 
 function documents(): string[] {
   const top = ['ARCHITECTURE.md', 'CHANGELOG.md', 'README.md', 'SECURITY.md'];
-  return [...top, ...globSync('docs/*.md', { cwd: ROOT })].map((file) => `share/doc/jacamar/${file}`);
+  return [...top, ...globSync('docs/**/*.md', { cwd: ROOT })].map((file) => `share/doc/jacamar/${file}`);
 }
 
 /** Of everything that is bundled, by name: one text of each at least, and ours. */
