@@ -70,12 +70,16 @@ export function readConfiguration(path: string): AuthConfiguration {
   }
 }
 
-function withoutConfiguration(stage: string): SystemFailure {
+function withoutConfiguration(stage: string): ConfigurationError | SystemFailure {
+  const code = 'ERR_NO_CONFIGURATION';
+  const message = `no configuration is known at ${stage}: `;
   const takesOption = stage === 'config_exec' || stage === 'cleanup_exec';
-  const why = takesOption
-    ? "the option --configuration is missing from the runner's arguments"
-    : 'it comes from the config stage, which did not run or did not end well; look at earlier errors';
-  return new SystemFailure({ code: 'ERR_NO_CONFIGURATION', message: `no configuration is known at ${stage}: ${why}` });
+  if (takesOption) {
+    const why = "the option --configuration is missing from the runner's arguments";
+    return new ConfigurationError({ code, message: message + why });
+  }
+  const why = 'it comes from the config stage, which did not run or did not end well; look at earlier errors';
+  return new SystemFailure({ code, message: message + why });
 }
 
 /** A service account has no place in /run of its own; its home is as trustworthy as itself. */

@@ -175,11 +175,12 @@ async function logs(): Promise<string[]> {
   return [...file.split('\n'), ...(await syslog.lines())];
 }
 
-test('config without --configuration is a system failure that says what is missing', async () => {
+test('config without --configuration is the fault of the configuration, and says what is missing', async () => {
   const executable = world.installation.program('jacamar-auth');
   const job = await world.stages({ settings: { stages: { config: { executable, args: ['-u', 'config'] } } } });
   const { outcome, stderr } = await job.config();
   assert.equal(outcome.kind, 'system-failure');
+  assert.match(stderr, /^The configuration of this runner cannot be used; /m);
   assert.match(stderr, /option --configuration is missing from the runner's arguments/);
 });
 
