@@ -88,8 +88,38 @@ otherwise:
 The log is on, to syslog, unless \`auth.logging.enabled = false\`.
 `;
 
+const RUNAS_SCRIPT = `## The RunAs script
+
+\`auth.runas.validation_script\` is started when a job begins, as the account of \`jacamar-auth\`; where that is not root, in every
+stage. Its last argument is the account that the job would get; where the job asks for one in \`auth.runas.user_variable\`,
+that name is its first. It has 30 seconds. Its environment is made for it:
+
+| Variable | Holds |
+| --- | --- |
+| \`RUNAS_CURRENT_USER\` | the account that the job would get: the login, or what \`[[auth.mapping]]\` made of it |
+| \`RUNAS_TARGET_USER\` | the account that the job asks for; only where it does |
+| \`JWT_USER_LOGIN\`, \`JWT_USER_ID\`, \`JWT_USER_EMAIL\` | the user of GitLab, as the job's token names him |
+| \`JWT_IDENTITY_<PROVIDER>\` | his name with another provider, such as \`JWT_IDENTITY_LDAPMAIN\`, where he shares it |
+| \`JWT_PROJECT_PATH\`, \`JWT_PROJECT_ID\`, \`JWT_NAMESPACE_ID\` | the project |
+| \`JWT_JOB_ID\`, \`JWT_PIPELINE_ID\`, \`JWT_PIPELINE_SOURCE\` | the job |
+| \`JWT_ISS\` | the server |
+| \`PATH\`, \`LANG\` | the system directories; \`C.UTF-8\` |
+
+*The names are not known from upstream's documents; scripts made for the original may have to be adapted.*
+
+Exit status 0 lets the job in, as the account that it asks for, or else the one that it would get. Every other status refuses
+it. Standard output is empty, or one JSON object, each member of which may be missing:
+
+| Member | Means |
+| --- | --- |
+| \`username\` | the account that the job gets; it has to pass all other rules |
+| \`data_dir\` | takes the place of \`general.data_dir\` for this job |
+| \`user_message\` | shown in the job log |
+| \`error_message\` | the reason of a refusal, for the log of \`jacamar-auth\`; without it, what the script wrote to standard error |
+`;
+
 function markdown(): string {
-  const parts = [INTRODUCTION, ...namedTables(configurationFile, '').map(markdownTable), STRICTER];
+  const parts = [INTRODUCTION, ...namedTables(configurationFile, '').map(markdownTable), RUNAS_SCRIPT, STRICTER];
   return parts.join('\n');
 }
 

@@ -34,12 +34,15 @@ export interface RunAsQuestion {
   readonly target: string | undefined;
 }
 
-const replySchema = v.strictObject({
-  username: v.optional(v.string()),
-  data_dir: v.optional(dataDirectory.schema),
-  user_message: v.optional(v.string()),
-  error_message: v.optional(v.string()),
-});
+const replySchema = v.strictObject(
+  {
+    username: v.optional(v.string()),
+    data_dir: v.optional(dataDirectory.schema),
+    user_message: v.optional(v.string()),
+    error_message: v.optional(v.string()),
+  },
+  ({ received }) => `expected username, data_dir, user_message or error_message, got ${received}`,
+);
 
 /** What the script said, `username` filled in. */
 export interface RunAsReply {

@@ -9,7 +9,7 @@ import { NATIVE_DOORS, TYPESCRIPT_DOORS } from '../../script/doors.ts';
 import { parseConfiguration, requireAuth } from '../../src/contract/config.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const DOCUMENTS = globSync('{*.md,docs/*.md}', { cwd: ROOT }).toSorted();
+const DOCUMENTS = globSync('{*.md,docs/**/*.md}', { cwd: ROOT }).toSorted();
 const CODE = globSync('{src,native}/**/*.{ts,cjs,cc,hh}', { cwd: ROOT });
 
 function read(file: string): string {
@@ -88,6 +88,20 @@ describe('what the documents name', () => {
       }
     });
   }
+});
+
+describe('docs/configuration.md', () => {
+  it('tells every variable that the RunAs script gets, and every member that it may answer with', () => {
+    const source = read('src/jacamar-auth/runas.ts');
+    const variables = all(source, /\b((?:JWT|RUNAS)_[A-Z]+(?:_[A-Z]+)*): /g);
+    const members = all(source, /^ {4}(\w+): v\.optional/gm);
+    assert.ok(variables.length > 0 && members.length > 0);
+    const told = new Set(codeIn(section('docs/configuration.md', '## The RunAs script')));
+    assert.deepEqual(
+      [...variables, ...members].filter((name) => !told.has(name)),
+      [],
+    );
+  });
 });
 
 describe('ARCHITECTURE.md', () => {
