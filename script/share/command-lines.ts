@@ -40,9 +40,9 @@ export function commandLines(): readonly CommandLine[] {
   return definitions.map(describe);
 }
 
-/** Values that name a file of the caller's. */
+/** Values that name a file or a directory of the caller's. */
 export function isFile({ value }: Option): boolean {
-  return value === 'file' || value === 'path';
+  return value === 'file' || value === 'path' || value === 'directory';
 }
 
 function describe(definition: Definition): CommandLine {

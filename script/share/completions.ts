@@ -16,21 +16,29 @@ export function completions(): ReadonlyMap<string, string> {
 const names = (options: readonly Option[]) => options.flatMap((option) => option.names);
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
+const wordsOf = ({ commands }: CommandLine) => commands.map(({ name }) => name);
+
+/** With the options of its own sub-commands, which are offered together with it: they are few. */
+function withInner(command: CommandLine): CommandLine {
+  const all = [command, ...command.commands].flatMap(({ options }) => options);
+  return { ...command, options: [...new Map(all.map((option) => [option.names.join(), option])).values()] };
+}
+
 /** The sub-command decides which options there are; an option with a value is asked for that first. */
 function bash(program: CommandLine): string {
-  const whole = [program, ...program.commands];
+  const whole = [program, ...program.commands.map(withInner)];
   const files = names(whole.flatMap(({ options }) => options).filter(isFile));
   const others = names(
     whole.flatMap(({ options }) => options).filter((option) => option.value !== undefined && !isFile(option)),
   );
   const function_ = `_${program.name.replaceAll('-', '_')}`;
-  const words = (command: CommandLine) => names(command.options).join(' ');
+  const words = (command: CommandLine) => [...wordsOf(command), ...names(withInner(command).options)].join(' ');
   return [
     `# bash completion of ${program.name}; made by script/share/completions.ts`,
     `${function_}() {`,
     '  local current=$2 previous=$3 word command=',
     `  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do`,
-    `    case $word in ${program.commands.map(({ name }) => name).join(' | ')}) command=$word && break ;; esac`,
+    `    case $word in ${wordsOf(program).join(' | ')}) command=$word && break ;; esac`,
     '  done',
     '  case $previous in',
     ...cases([
@@ -41,7 +49,7 @@ function bash(program: CommandLine): string {
     '  local words',
     '  case $command in',
     ...program.commands.map((command) => `    ${command.name}) words=${quoted(words(command))} ;;`),
-    `    *) words=${quoted([...program.commands.map(({ name }) => name), words(program)].join(' '))} ;;`,
+    `    *) words=${quoted([...wordsOf(program), ...names(program.options)].join(' '))} ;;`,
     '  esac',
     `  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")`,
     '}',
@@ -74,8 +82,9 @@ function zsh(program: CommandLine): string {
 }
 
 function zshArguments(command: CommandLine): string {
+  const inner = command.commands.length === 0 ? [] : [quoted(`1: :(${wordsOf(command).join(' ')})`)];
   const places = command.arguments.map(({ name, repeats }) => quoted(`${repeats ? '*' : ''}:${name}:_files`));
-  return `_arguments ${[...command.options.map(zshOption), ...places].join(' ')}`;
+  return `_arguments ${[...withInner(command).options.map(zshOption), ...inner, ...places].join(' ')}`;
 }
 
 function zshOption(option: Option): string {
@@ -95,11 +104,11 @@ function fish(program: CommandLine): string {
       ({ name, description }) => `${start} -n __fish_use_subcommand -a ${name} -d ${fishText(description)}`,
     ),
     ...program.options.map((option) => `${start} -n __fish_use_subcommand ${fishOption(option)}`),
-    ...program.commands.flatMap((command) =>
-      command.options.map(
-        (option) => `${start} -n '__fish_seen_subcommand_from ${command.name}' ${fishOption(option)}`,
-      ),
-    ),
+    ...program.commands.flatMap((command) => {
+      const behind = `${start} -n '__fish_seen_subcommand_from ${command.name}'`;
+      const inner = command.commands.length === 0 ? [] : [`${behind} -a ${quoted(wordsOf(command).join(' '))}`];
+      return [...inner, ...withInner(command).options.map((option) => `${behind} ${fishOption(option)}`)];
+    }),
     '',
   ].join('\n');
 }

@@ -39,7 +39,7 @@ function commandText(command: CommandLine): string {
   const explained = command.arguments
     .filter(({ description }) => description !== '')
     .map(({ name, description }) => `.TP\n.I ${roff(name)}\n${sentence(description)}`);
-  const inner = [...explained, ...(own.length === 0 ? [] : [options(own)])];
+  const inner = [...explained, ...(own.length === 0 ? [] : [options(own)]), ...command.commands.map(commandText)];
   return ['.TP', head, sentence(command.description), ...(inner.length === 0 ? [] : ['.RS', ...inner, '.RE'])].join(
     '\n',
   );

@@ -36,6 +36,8 @@ export function commandLine(acts: Acts): Command {
     .description('Tools for administrators of Jacamar CI.')
     .version(versionText(), '-v, --version', 'print version, commit and runtime')
     .showHelpAfterError('(add --help for the whole command line)')
+    // A default stands in the description, where the manual page finds it too.
+    .configureHelp({ optionDescription: ({ description }) => description })
     .exitOverride();
   program
     .command('trial')
@@ -47,7 +49,7 @@ export function commandLine(acts: Acts): Command {
     .option('--script <text>', 'run this script instead of a job of a file')
     .option('--jacamar-auth <path>', 'executable to try; default: the one installed beside this program', installed())
     .option('--executor <name>', 'executor to try instead of the one in the configuration, such as slurm')
-    .option('--timeout <seconds>', 'job timeout', wholeSeconds, 3600)
+    .option('--timeout <seconds>', 'job timeout; default: 3600', wholeSeconds, 3600)
     .option('--cancel-after <seconds>', 'cancel the job after that time', wholeSeconds)
     .option('--variable <name=value>', 'CI variable of the job; may be repeated', collect, [])
     .option('--id-token <name>', 'variable for the id token; default: general.jwt_env_variable, or CI_JOB_JWT')

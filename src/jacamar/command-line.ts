@@ -60,7 +60,7 @@ function addWorkspace(program: ReturnType<typeof createProgram>, act: (call: Hou
     .option('--older-than <seconds>', 'choose those that were used last so long ago', Number)
     .option('--budget <bytes>', 'choose the least recently used ones until the others have no more than that', Number)
     .option('--remove', 'remove what was chosen', false)
-    .option('--time-limit <seconds>', 'stop after that time', Number, 3600)
+    .option('--time-limit <seconds>', 'stop after that time; default: 3600', Number, 3600)
     .action(({ base, olderThan, budget, remove, timeLimit }) => {
       const numbers = [olderThan ?? 0, budget ?? 0, timeLimit];
       if (!numbers.every((number) => number >= 0)) program.error('seconds and bytes are numbers, 0 or more');

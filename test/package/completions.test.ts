@@ -67,6 +67,14 @@ describe('completion', () => {
     assert.equal(inZsh('jacamar-auth', 'jacamar-auth cle\t--conf\tx'), 'cleanup --configuration x');
   });
 
+  it('offers the sub-commands of a sub-command, and their options', () => {
+    assert.deepEqual(inBash('jacamar', 'lock', 'r'), ['release']);
+    assert.deepEqual(inBash('jacamar', 'lock', 'release', '--d'), ['--dead']);
+    assert.deepEqual(inFish('jacamar lock r'), ['release']);
+    assert.deepEqual(inFish('jacamar lock release --d'), ['--dead']);
+    assert.equal(inZsh('jacamar', 'jacamar lock rel\t--de\tx'), 'lock release --dead x');
+  });
+
   it('offers files where an option wants one, and nothing where it wants another word', () => {
     assert.deepEqual(inBash('jacamar-admin', 'trial', '--configuration', 'sbom'), ['sbom.cdx.json']);
     assert.deepEqual(inFish('jacamar-admin trial --configuration sbom'), ['sbom.cdx.json']);

@@ -40,11 +40,12 @@ describe('the manual', () => {
     it(`names every sub-command and option of ${program.name}, and what they are for`, () => {
       const text = rendered(pageOf(program.name));
       const [, synopsis = ''] = /\n *SYNOPSIS\n([\s\S]*?)\n *DESCRIPTION\n/.exec(text) ?? [];
-      for (const command of program.commands) {
+      const inner = program.commands.flatMap(({ commands }) => commands);
+      for (const command of [...program.commands, ...inner]) {
         assert.ok(synopsis.includes(command.name), `${command.name} in the synopsis`);
         assert.ok(text.includes(command.description.slice(1)), command.name);
       }
-      for (const { names, description } of [program, ...program.commands].flatMap(({ options }) => options)) {
+      for (const { names, description } of [program, ...program.commands, ...inner].flatMap(({ options }) => options)) {
         assert.ok(names.includes('--help') || names.every((name) => text.includes(name)), names.join());
         assert.ok(names.includes('--help') || text.includes(description.slice(1)), description);
       }
