@@ -10,6 +10,8 @@ import type { Directory } from './directory.ts';
 export interface Place {
   readonly path: string;
   readonly chosenBy: 'site' | 'job';
+  /** It lies in the account's home directory, where jacamar-auth makes nothing. */
+  readonly isInHome?: boolean;
 }
 
 /** What people can do something about, in words. */
@@ -25,8 +27,10 @@ const ENDS_ELSEWHERE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENAMETOOL
 
 export function cannotMake(place: Place, path: string, cause: unknown): JobError | SystemFailure {
   const { code = '', message } = cause as NodeJS.ErrnoException;
-  const advice =
-    code === 'EACCES' ? advise(place, ' (an administrator can make it, or set auth.root_dir_creation)') : '';
+  const forSite = place.isInHome
+    ? ' (your home directory is missing, or not yours; an administrator has to mend that)'
+    : ' (an administrator can make it, or set auth.root_dir_creation)';
+  const advice = code === 'EACCES' ? advise(place, forSite) : '';
   const text = `The directory ${printable(path)} cannot be made: ${noRoom(cause)?.reason ?? REASONS[code] ?? message}${advice}.`;
   return obstacle(place, {
     code: 'ERR_DIRECTORY',

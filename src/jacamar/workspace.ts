@@ -91,7 +91,8 @@ function descend(place: Place, top: Directory, levels: readonly string[], permis
 
 function openBase(handoff: Handoff): Directory {
   const permissions = dataPermissions(handoff.settings);
-  const place: Place = { path: handoff.base, chosenBy: 'site' };
+  const { base: path, account } = handoff;
+  const place: Place = { path, chosenBy: 'site', isInHome: isBeneath(account.home, path) };
   const base = openWay({ ...place, permissions, isShared: handoff.settings.sharedParents });
   requireOwn(place, base, permissions);
   return base;

@@ -52,6 +52,21 @@ test('elsewhere than in the home, a directory named after the account is made', 
   assert.deepEqual([mode & 0o7777, uid], [0o700, account.uid]);
 });
 
+test('who has no home is told so; what helps elsewhere is not advised there', async () => {
+  const away = `${account.home}.away`;
+  await rename(account.home, away);
+  try {
+    const { record } = await configured();
+    assert.equal(record.outcome.kind, 'system-failure');
+    assert.match(record.stderr, /cannot be made: .*home directory/);
+    assert.doesNotMatch(record.stderr, /root_dir_creation/);
+  } finally {
+    await rename(away, account.home);
+  }
+  const elsewhere = await configured({ options: { general: { data_dir: await place(0o755) } } });
+  assert.match(elsewhere.record.stderr, /cannot be made: .*root_dir_creation/);
+});
+
 test('$USER in data_dir stands for the account', async () => {
   const data = await place(0o1777);
   const { buildsDir } = await configured({ options: { general: { data_dir: `${data}/$USER/ci` } } });

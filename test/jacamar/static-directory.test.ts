@@ -17,7 +17,7 @@ test('a job that began before the clock was set by years keeps its directory whi
   const job = { server: 's', projectPath: 'g/p', runner: 'r', concurrent: 0, timeoutSeconds: 3600 };
   const settings = { sharedParents: true, staticBuildsDir: true, staticMinDays: 1 };
   const handoffOf = (id: number, runnerProcess: ProcessIdentity) =>
-    ({ base, job: { ...job, id }, runnerProcess, settings }) as unknown as Handoff;
+    ({ base, account: { home: base }, job: { ...job, id }, runnerProcess, settings }) as unknown as Handoff;
   const living = handoffOf(1, identityOf(process.pid));
   const dead = handoffOf(2, { pid: spawnSync('true').pid, startTime: '1' });
   for (const handoff of [living, dead]) {

@@ -7,6 +7,7 @@ import { openScripts } from '../../src/jacamar/job-scripts.ts';
 const [base = '', number = '0', rounds = '0'] = process.argv.slice(2);
 const handoff = {
   base,
+  account: { home: base },
   job: { server: 's', id: Number(number), projectPath: 'group/project', runner: 'runner', timeoutSeconds: 60 },
   runnerProcess: { pid: process.pid, startTime: '' },
   settings: { groupPermissions: false, sharedParents: true },

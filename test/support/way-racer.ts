@@ -8,7 +8,8 @@ import { removeBelow } from '../../src/jacamar/removal.ts';
 import { makePrivate, openBelow } from '../../src/jacamar/workspace.ts';
 
 const [base = '', own = '', rounds = '0'] = process.argv.slice(2);
-const handoff = { base, settings: { groupPermissions: false, sharedParents: true } } as Handoff;
+const settings = { groupPermissions: false, sharedParents: true };
+const handoff = { base, account: { home: base }, settings } as Handoff;
 
 for (let round = 0; round < Number(rounds); round++) {
   const levels = ['runner', own, 'group', String(round)];
