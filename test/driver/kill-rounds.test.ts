@@ -6,6 +6,8 @@ import { playKillRounds } from '../support/kill-rounds.ts';
 import { openWorld } from '../support/world.ts';
 
 const rounds = Number(process.env['KILL_ROUNDS'] ?? 500);
+// No number would make no round, and pass.
+assert.ok(rounds >= 1, `KILL_ROUNDS is ${process.env['KILL_ROUNDS']}`);
 const seed = Number(process.env['KILL_SEED'] || Date.now() % 1_000_000);
 const world = await openWorld({ accounts: [{}, {}] });
 
