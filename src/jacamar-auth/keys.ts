@@ -142,8 +142,15 @@ async function fetchKeys(source: KeySource, before: Cache | undefined): Promise<
     if (status !== 200) throw new Error(`it answered with status ${status}`);
     return { ...base, fetchedAt: askedAt, keys: usableKeys(body) };
   } catch (cause) {
-    return { ...base, fetchedAt: before?.fetchedAt ?? 0, keys: before?.keys ?? [], failure: (cause as Error).message };
+    const failure = whyUnavailable(cause, source);
+    return { ...base, fetchedAt: before?.fetchedAt ?? 0, keys: before?.keys ?? [], failure };
   }
+}
+
+/** An answer of the wrong address is one of the wrong kind: the address is part of the reason. */
+function whyUnavailable(cause: unknown, { server }: KeySource): string {
+  const { message } = cause as Error;
+  return cause instanceof SystemFailure ? message : `GET ${server.url}${KEYS_PATH}: ${message}`;
 }
 
 /** Only well-formed RSA signing keys count, and none whose id stands twice. */

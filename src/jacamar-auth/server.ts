@@ -18,6 +18,8 @@ export interface Server {
 
 /** Longest wait for one answer, connection included, in milliseconds. */
 const TIME_LIMIT_MS = 10_000;
+/** OpenSSL's names for a certificate that nobody known here has signed. */
+const UNKNOWN_ISSUER = /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/;
 /** Largest answer taken. A key set has a few KiB. */
 const SIZE_LIMIT = 1024 * 1024;
 
@@ -82,9 +84,10 @@ export async function ask(server: Server, path: string, headers: Record<string, 
   } catch (cause) {
     const { name, code, message } = cause as NodeJS.ErrnoException;
     const why = name === 'AbortError' ? `no answer within ${TIME_LIMIT_MS / 1000} s` : (code ?? message);
+    const hint = UNKNOWN_ISSUER.test(code ?? '') ? ' (general.tls-ca-file names an authority of your own)' : '';
     throw new SystemFailure({
       code: 'ERR_SERVER_UNREACHABLE',
-      message: `GET ${url.href}: ${why}`,
+      message: `GET ${url.href}: ${why}${hint}`,
       publicMessage: 'The GitLab server cannot be asked for its keys at the moment; trying again later may help.',
       cause,
     });

@@ -190,6 +190,13 @@ describe('bad answers', () => {
     });
   }
 
+  it('are told with the address that was asked', async (context) => {
+    const server = serverFor(context);
+    server.answer = { status: 404, body: Buffer.alloc(0) };
+    const message = new RegExp(`${SERVER.url}/oauth/discovery/keys: .*404`);
+    await assert.rejects(server.find(), { ...UNAVAILABLE, message });
+  });
+
   it('keep others from asking again for five seconds', async (context) => {
     const server = serverFor(context);
     server.answer = new Error('ECONNREFUSED');
