@@ -6,18 +6,18 @@ import type { DriverStage } from './custom-executor.ts';
 import type { StageCall } from './runner-call.ts';
 import { versionText } from './version.ts';
 
-/** A program whose usage errors are exceptions, so that the exit code stays ours. */
+/**
+ * A program whose usage errors are exceptions, so that the exit code stays ours. A default stands in the description of
+ * its option, where the manual page finds it, too.
+ */
 export function createProgram(name: string, description: string): Command {
-  return (
-    new Command(name)
-      .description(description)
-      .version(versionText(), '-v, --version', 'print version, commit and runtime')
-      .helpOption('-h, --help', 'explain the command line')
-      .showHelpAfterError('(add --help for the whole command line)')
-      // A default stands in the description, where the manual page finds it too.
-      .configureHelp({ optionDescription: ({ description }) => description })
-      .exitOverride()
-  );
+  return new Command(name)
+    .description(description)
+    .version(versionText(), '-v, --version', 'print version, commit and runtime')
+    .helpOption('-h, --help', 'explain the command line')
+    .showHelpAfterError('(add --help for the whole command line)')
+    .configureHelp({ optionDescription: ({ description }) => description })
+    .exitOverride();
 }
 
 /**

@@ -36,7 +36,7 @@ export function commandLine(acts: Acts): Command {
     .description('Tools for administrators of Jacamar CI.')
     .version(versionText(), '-v, --version', 'print version, commit and runtime')
     .showHelpAfterError('(add --help for the whole command line)')
-    // A default stands in the description, where the manual page finds it too.
+    // As in contract/command-line.ts.
     .configureHelp({ optionDescription: ({ description }) => description })
     .exitOverride();
   program
