@@ -24,19 +24,24 @@ const UNKNOWN_ISSUER = /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/;
 const SIZE_LIMIT = 1024 * 1024;
 
 /**
- * Finds the job's server. `general.gitlab_server` decides when it is set; else it is the server's own first
- * entry of CI_SERVER_URL in the job response, which must share its origin with the repository, whose
- * address no CI variable can change.
+ * Finds the job's server. `general.gitlab_server` decides when it is set; else it is the first entry of CI_SERVER_URL
+ * in the job response. That is the server's own, as long as the server keeps its order; so it must also be where the
+ * address of the repository begins, which no CI variable can change. Any other path of the same host could be a file
+ * that somebody keeps there, with keys of his own.
  * @throws {ConfigurationError} no trustworthy address, or http to another host that nobody asked for
  */
 export function findServer(configured: { url: string | undefined; caFile: string | undefined }, job: Job): Server {
   if (configured.url !== undefined) return { url: withoutSlash(configured.url), caFile: configured.caFile };
   const url = withoutSlash(variableValues(job, 'CI_SERVER_URL')[0]?.reveal() ?? '');
-  if (!URL.canParse(url) || new URL(url).origin !== new URL(job.repositoryUrl).origin) {
+  if (!URL.canParse(url) || !isAbove(new URL(url), new URL(job.repositoryUrl))) {
     throw unknownServer(`CI_SERVER_URL is "${printable(url)}", the repository is at ${printable(job.repositoryUrl)}`);
   }
   requireSafeTransport(new URL(url));
   return { url, caFile: configured.caFile };
+}
+
+function isAbove({ href }: URL, repository: URL): boolean {
+  return repository.href.startsWith(`${withoutSlash(href)}/`);
 }
 
 function withoutSlash(url: string): string {

@@ -236,6 +236,36 @@ test('case 57: CI_SERVER_URL of the job names no other server', async () => {
   server.close();
 });
 
+// GitLab sorts variables by their references to each other, and older ones so that a forged one can come to stand first.
+test('case 57: a CI_SERVER_URL below the real server is no server, even where it stands first', async () => {
+  const raw = '/mallory/keys/-/raw/main';
+  const server = await listen((request, response) => {
+    const isForged = request.url === `${raw}/oauth/discovery/keys`;
+    if (!isForged) response.statusCode = 404;
+    response.end(JSON.stringify({ keys: [foreign.jwk] }));
+  });
+  const forged = (facts: JobFacts) =>
+    gitlab.tokenFor(facts, { key: foreign, claims: { iss: server.url + raw, user_login: account.name } });
+  await failed(
+    world,
+    {
+      ...fresh(),
+      login: 'mallory',
+      facts: { serverUrl: server.url },
+      token: forged,
+      forge: (job) => ({
+        ...job,
+        variables: [
+          { key: 'CI_SERVER_URL', value: server.url + raw, public: true, file: false, masked: false, raw: false },
+          ...job.variables,
+        ],
+      }),
+    },
+    'ERR_SERVER_UNKNOWN',
+  );
+  server.close();
+});
+
 test('case 58: many jobs at once cost one request for keys', async () => {
   const before = gitlab.keysFetched;
   const wishes = fresh();
