@@ -72,18 +72,15 @@ export async function runJacamar(errand: Errand, credentials: Credentials, lock:
   await announce(running);
   channel.send(errand.handoff(channel.reportMark));
   const stopForwarding = forwardStop(running);
-  try {
-    const status = await waitForExit(launched, credentials);
-    const report = decodeReport(await channel.report(REPORT_PATIENCE_MS));
-    // Whatever the report says: anybody with the account's rights could have written it.
-    const isKept = errand.keepProcesses && report !== undefined && !errand.stop.aborted;
-    const surviving = isKept ? [] : await endLeftovers(errand.downscope, credentials, tree);
-    if (report === undefined || !fits(report, status)) throw died(errand, status, surviving);
-    if (report.outcome === 'failed') throw failureFrom(report);
-    return report;
-  } finally {
-    stopForwarding();
-  }
+  // Once it is waited for, its number may be another's, also as that of a group.
+  const status = await waitForExit(launched, credentials).finally(stopForwarding);
+  const report = decodeReport(await channel.report(REPORT_PATIENCE_MS));
+  // Whatever the report says: anybody with the account's rights could have written it.
+  const isKept = errand.keepProcesses && report !== undefined && !errand.stop.aborted;
+  const surviving = isKept ? [] : await endLeftovers(errand.downscope, credentials, tree);
+  if (report === undefined || !fits(report, status)) throw died(errand, status, surviving);
+  if (report.outcome === 'failed') throw failureFrom(report);
+  return report;
 }
 
 /** Nothing of the job has been started yet: jacamar waits for its handoff. */
