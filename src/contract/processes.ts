@@ -36,7 +36,7 @@ export function signalEach(processes: readonly ProcessIdentity[], signal: NodeJS
 function signalSurely({ pid, startTime }: ProcessIdentity, signal: NodeJS.Signals, lock: SignalLock): void {
   const handle = openIfPossible(pid, lock);
   try {
-    if (identityOf(pid).startTime !== startTime) return;
+    if (!isStillThere({ pid, startTime })) return;
     if (handle === undefined) process.kill(pid, signal);
     else lock.signalProcess(handle, constants.signals[signal]);
   } finally {
@@ -64,15 +64,26 @@ export async function repeat(deadline: () => number, act: () => boolean): Promis
   while (performance.now() < deadline() && act()) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
 }
 
-/** `root` and everything below it. */
+/**
+ * `root` and everything below it. Only what is still there counts as a parent: while /proc was read its number may have
+ * passed to another, whose children are not ours. Those of one that has ended have passed on, and the next look finds them.
+ */
 export function below(all: readonly ProcessEntry[], root: number): Set<ProcessEntry> {
   const byParent = Map.groupBy(all, ({ parent }) => parent);
+  const childrenOf = (entry: ProcessEntry) => {
+    const children = byParent.get(entry.pid) ?? [];
+    return children.length > 0 && isStillThere(entry) ? children : [];
+  };
   const found = new Set<ProcessEntry>();
   for (let level = all.filter(({ pid }) => pid === root); level.length > 0; ) {
     for (const entry of level) found.add(entry);
-    level = level.flatMap(({ pid }) => byParent.get(pid) ?? []).filter((entry) => !found.has(entry));
+    level = level.flatMap(childrenOf).filter((entry) => !found.has(entry));
   }
   return found;
+}
+
+function isStillThere({ pid, startTime }: ProcessIdentity): boolean {
+  return identityOf(pid).startTime === startTime;
 }
 
 /** Every process of the host that may be seen. */
