@@ -1,8 +1,19 @@
 // The one directory that root makes for a user: his own below a data_dir that only root can write to
 // (`auth.root_dir_creation`). Everything below it is made by the user's own process.
 
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ConfigurationError, JacamarError, SystemFailure } from '../contract/errors.ts';
 import type { Account } from './account.ts';
 import { isClosed, resolveTrusted } from './trusted-file.ts';
@@ -19,8 +30,8 @@ export function createRootDirectory({ path, permissions }: RootDirectory, accoun
     if (lstatSync(dirname(path)).uid === account.uid) return;
     const parent = resolveTrusted(dirname(path));
     if (!isClosed(parent)) throw new Error(`${parent} can be written by group or others`);
-    const isNew = make(path);
-    own(path, account, isNew ? permissions : undefined);
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) make({ path, permissions }, account);
+    checkOwner(path, account);
   } catch (cause) {
     if (cause instanceof JacamarError) throw cause;
     const message = `root_dir_creation cannot make ${path}: ${(cause as Error).message}`;
@@ -36,28 +47,41 @@ interface RootDirectory {
 
 type Owner = Pick<Account, 'name' | 'uid' | 'gid'>;
 
-function make(path: string): boolean {
+/**
+ * Under another name until it is the account's: what a call leaves that is killed, or meets the account's quota, would
+ * be root's, and stand in the way of every later one.
+ */
+function make({ path, permissions }: RootDirectory, account: Owner): void {
+  const unfinished = join(dirname(path), `.${process.pid}.${process.hrtime.bigint()}`);
+  mkdirSync(unfinished, { mode: 0o700 });
   try {
-    mkdirSync(path, { mode: 0o700 });
-    return true;
+    give(unfinished, permissions, account);
+    renameSync(unfinished, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
+    rmdirSync(unfinished);
+    // Another call was first, and its jacamar is at work there already.
+    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
 
-/** @param permissions of a new one; absent: it was there, and is only looked at */
-function own(path: string, { name, uid, gid }: Owner, permissions: number | undefined): void {
+function give(path: string, permissions: number, { uid, gid }: Owner): void {
+  withDirectory(path, (descriptor) => {
+    fchownSync(descriptor, uid, gid);
+    fchmodSync(descriptor, permissions);
+  });
+}
+
+function checkOwner(path: string, { name, uid }: Owner): void {
+  const owner = withDirectory(path, (descriptor) => fstatSync(descriptor).uid);
+  if (owner === uid) return;
+  const message = `${path} is meant for "${name}" (uid ${uid}) but owned by uid ${owner}`;
+  throw new SystemFailure({ code: 'ERR_DIRECTORY_OWNER', message });
+}
+
+function withDirectory<T>(path: string, act: (descriptor: number) => T): T {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
-    if (permissions !== undefined) {
-      fchownSync(descriptor, uid, gid);
-      fchmodSync(descriptor, permissions);
-    }
-    const owner = fstatSync(descriptor).uid;
-    if (owner === uid) return;
-    const message = `${path} is meant for "${name}" (uid ${uid}) but owned by uid ${owner}`;
-    throw new SystemFailure({ code: 'ERR_DIRECTORY_OWNER', message });
+    return act(descriptor);
   } finally {
     closeSync(descriptor);
   }

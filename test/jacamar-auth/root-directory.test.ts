@@ -56,6 +56,34 @@ describe('a directory made by root', () => {
     assert.deepEqual(ownership(path), [61_001, 7, 0o750]);
   });
 
+  it('leaves nothing in the way of the next call when it cannot be given to the account', (context) => {
+    const path = join(parent(context), 'alice');
+    const nobody = { ...ALICE, gid: 2 ** 32 };
+    assert.throws(() => createRootDirectory({ path, permissions: 0o700 }, nobody), { code: 'ERR_CONFIG_ROOT_DIR' });
+    create(path);
+    assert.deepEqual(ownership(path), [61_001, 61_002, 0o700]);
+    assert.deepEqual(readdirSync(join(path, '..')), ['alice']);
+  });
+
+  it('is the one that another call has made meanwhile', (context) => {
+    const path = join(parent(context), 'alice');
+    // What `lstat` does not see yet: the moment before the rename.
+    const late = { path, permissions: 0o700 };
+    const account = {
+      ...ALICE,
+      get gid() {
+        if (!readdirSync(join(path, '..')).includes('alice')) {
+          create(path);
+          writeFileSync(join(path, 'of-its-job'), '');
+        }
+        return ALICE.gid;
+      },
+    };
+    createRootDirectory(late, account);
+    assert.deepEqual(readdirSync(join(path, '..')), ['alice']);
+    assert.deepEqual(readdirSync(path), ['of-its-job']);
+  });
+
   it("is not given away when it exists and is somebody else's", (context) => {
     for (const uid of [0, 61_009]) {
       const path = join(parent(context), 'alice');
