@@ -3,7 +3,7 @@
 // time (cleanup beside a run that still lives) cannot undo each other's words.
 
 import { randomInt } from 'node:crypto';
-import { existsSync, linkSync, lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, lstatSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
@@ -161,7 +161,7 @@ export class RecordDirectory {
   }
 
   #has(name: keyof typeof FILES): boolean {
-    return existsSync(this.#file(name));
+    return isThere(this.#file(name));
   }
 
   #parse<const Schema extends v.GenericSchema>(schema: Schema, name: keyof typeof FILES): v.InferOutput<Schema> {
@@ -185,12 +185,17 @@ function isStale(directory: string, nowSeconds: number): boolean {
   try {
     const stats = lstatSync(directory);
     if (!stats.isDirectory()) return false;
-    if (!existsSync(join(directory, FILES.record))) return isOld(stats.mtimeMs / 1000, nowSeconds);
+    if (!isThere(join(directory, FILES.record))) return isOld(stats.mtimeMs / 1000, nowSeconds);
     const text = readTrustedFile(join(directory, FILES.record), RECORD_LIMIT).toString('utf8');
     return isOld(v.parse(recordSchema, JSON.parse(text)).tokenExpiry, nowSeconds);
   } catch {
     return false;
   }
+}
+
+/** Anything under this name counts, and what the file system cannot tell is an error: no mark is missing for that. */
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function isOld(seconds: number, nowSeconds: number): boolean {

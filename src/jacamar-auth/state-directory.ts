@@ -25,12 +25,10 @@ export function stateDirectory(root: string, ...parts: string[]): string {
   }
 }
 
-/** What is there is checked before anything is made in it. */
+/** What is there is checked before anything is made in it, and what we made as well: somebody may have been faster. */
 function makeTrusted(directory: string): string {
-  if (existsSync(directory)) return resolveTrusted(directory);
-  const made = join(makeTrusted(dirname(directory)), basename(directory));
-  makeDirectories(made, 0o700);
-  return made;
+  if (!existsSync(directory)) makeDirectories(join(makeTrusted(dirname(directory)), basename(directory)), 0o700);
+  return resolveTrusted(directory);
 }
 
 /** A name for what is remembered of a server; two servers never share one. */

@@ -114,6 +114,15 @@ describe('a record', () => {
     });
   }
 
+  it('whose marks the file system cannot tell of is not taken for one without them', (context) => {
+    for (const mark of ['ran', 'ended']) {
+      const { root, records, again } = open(context);
+      records.create(RECORD);
+      symlinkSync(mark, join(onlyDirectory(root), mark));
+      assert.throws(() => again().create(RECORD), REPLAYED);
+    }
+  });
+
   it('is not created after a run stage began', (context) => {
     const { records, again } = open(context);
     records.create(RECORD);

@@ -1,7 +1,7 @@
 // Files that outlive one call: whole or not there, and out of other people's reach.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -48,6 +48,19 @@ describe('the state directory', () => {
     chownSync(keys, 0, 0);
     chmodSync(root, 0o777);
     assert.throws(() => stateDirectory(root, 'keys'), refused);
+  });
+
+  it('is refused when somebody else made it after it was looked for', (context) => {
+    const root = join(scratchDirectory(context), 'root');
+    mkdirSync(root);
+    chownSync(root, 65534, 0);
+    const module = join(import.meta.dirname, '../../src/jacamar-auth/state-directory.ts');
+    const script = `import(${JSON.stringify(module)}).then((it) => it.stateDirectory(${JSON.stringify(root)}))`;
+    // access(2) looks, and is made to find nothing.
+    const look = ['-P', root, '-e', 'inject=access,faccessat,faccessat2:error=ENOENT'];
+    const tracing = ['-f', '-qqq', '-o', '/dev/null', '-e', 'trace=access,faccessat,faccessat2', ...look];
+    const { stderr } = spawnSync('strace', [...tracing, process.execPath, '-e', script], { encoding: 'utf8' });
+    assert.match(stderr, new RegExp(`code: '${refused.code}'`));
   });
 
   it('is refused when something else stands in its place', (context) => {
