@@ -221,11 +221,11 @@ export function unframer(): (chunk: Buffer) => Unframed | undefined {
 }
 
 /** After the handoff jacamar-auth may say, once, that the stage shall end: no signal crosses to another account
- * without the right to send one, and none can come too early here. */
-export function stopWord(signal: string): string {
-  return `stop ${signal}\n`;
+ * without the right to send one, and none can come too early here. The reason is the name of a signal, or a few words. */
+export function stopWord(reason: string): string {
+  return `stop ${reason}\n`;
 }
-export const STOP_WORD = /stop (SIG[A-Z0-9]+)\n/;
+export const STOP_WORD = /stop ([A-Za-z0-9 ]{1,40})\n/;
 
 const greetingSchema = v.strictObject({ pid: count, uid: count });
 

@@ -21,7 +21,7 @@ export const AUTH_IS_GONE = 'the end of jacamar-auth';
 export interface Channel {
   readonly handoff: Handoff;
   readonly script: Buffer;
-  /** Aborted with the signal's name when jacamar-auth says so, or is gone. */
+  /** Aborted with the reason that jacamar-auth gives, or when it is gone. */
   readonly stop: AbortSignal;
   /** Sends the report and closes the channel. */
   report(report: Report): Promise<void>;

@@ -126,25 +126,27 @@ test('a jacamar that the user has stopped is killed when kill_timeout is over', 
 });
 
 for (const title of ['', ', with a wrapper script around the driver, too']) {
-  test(`when the runner dies the job ends, silent or not${title}`, async () => {
+  test(`when the runner dies the job is told to end, silent or not${title}`, async () => {
     const driver = title === '' ? world.installation.program('jacamar-auth') : await driverBelowShell(world);
     await endsWithRunner(driver);
   });
 }
 
 async function endsWithRunner(driver: string): Promise<void> {
-  await rm(join(account.home, 'runs'), { force: true });
+  for (const name of ['runs', 'told']) await rm(join(account.home, name), { force: true });
+  const patient = await (await world.stages({ options: { general: { kill_timeout: '120s' } } })).configured();
   const environment = Object.fromEntries(
-    Object.entries(job.attempt.environment()).filter(([, value]) => value !== undefined),
+    Object.entries(patient.attempt.environment()).filter(([, value]) => value !== undefined),
   );
-  const script = join(job.attempt.directory, 'orphan');
-  await writeFile(script, 'touch ~/runs; exec sleep 300', { mode: 0o700 });
+  const script = join(patient.attempt.directory, 'orphan');
+  const commands = 'trap "touch ~/told; exit" TERM; sleep 300 & touch ~/runs; wait';
+  await writeFile(script, commands, { mode: 0o700 });
   const runner = spawn(
     'sh',
     ['-c', 'setsid "$@" > /dev/null 2>&1 & wait', 'sh', driver, 'run', script, 'build_script'],
     {
       env: environment as Record<string, string>,
-      cwd: job.attempt.directory,
+      cwd: patient.attempt.directory,
       stdio: 'ignore',
     },
   );
@@ -153,6 +155,7 @@ async function endsWithRunner(driver: string): Promise<void> {
   const auth = tree.find(({ command }) => command.startsWith(world.installation.program('jacamar-auth')));
   runner.kill('SIGKILL');
   await eventually('the job has ended', async () => (await processesOf(account.uid)).length === 0);
+  assert.ok((await readdir(account.home)).includes('told'));
   await eventually('jacamar-auth has ended', () =>
     readFile(`/proc/${auth?.pid}/stat`, 'utf8').then(
       (text) => / Z /.test(text),

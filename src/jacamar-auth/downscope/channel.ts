@@ -29,7 +29,7 @@ export interface Channel {
   /** What jacamar says of itself; undefined at the end of its output. Without pipes it is not asked. */
   readonly greeting: Promise<Greeting | undefined>;
   send(handoff: Buffer): void;
-  stop(signal: string): void;
+  stop(reason: string): void;
   /** The report of a jacamar that has ended, as far as one comes before the patience in milliseconds is over. */
   report(patience: number): Promise<Buffer>;
 }
@@ -62,7 +62,7 @@ export function openSocketChannel(ours: number): Channel {
     reportMark: undefined,
     greeting: Promise.resolve(undefined),
     send: (handoff) => say(frame(handoff)),
-    stop: (signal) => say(Buffer.from(stopWord(signal))),
+    stop: (reason) => say(Buffer.from(stopWord(reason))),
     report: async () => readReport(ours),
   };
 }
@@ -120,7 +120,7 @@ function openPipedChannel({ down, up }: { readonly down: number; readonly up: nu
     reportMark,
     greeting: greeting.promise,
     send: (handoff) => void input.write(frame(handoff)),
-    stop: (signal) => void input.write(stopWord(signal)),
+    stop: (reason) => void input.write(stopWord(reason)),
     report: (patience) => whileHeard(patience, source, report, () => sink.isBusy),
   };
 }
