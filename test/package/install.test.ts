@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -48,4 +48,24 @@ test('a group that does not exist is an error before anything is installed', asy
   assert.equal(status, 2);
   assert.match(stderr, /there is no group jt_no_such_group/);
   await assert.rejects(stat(program));
+});
+
+test('where somebody else could exchange what gets capabilities nothing is installed', async () => {
+  const theirs: [string, (path: string) => Promise<unknown>][] = [
+    ['owned', (path) => chown(path, service.uid, service.gid)],
+    ['open', (path) => chmod(path, 0o777)],
+    ['grouped', (path) => chmod(path, 0o775)],
+  ];
+  for (const [name, open] of theirs) {
+    await mkdir(join(parent, name, 'jacamar/bin'), { recursive: true });
+    for (const place of [name, join(name, 'jacamar/bin')]) {
+      await open(join(parent, place));
+      const { status, stderr } = install(join(name, 'jacamar'), '--service-group', service.name);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, new RegExp(`${join(parent, place)} must be a directory of root`));
+      assert.deepEqual(await readdir(join(parent, name, 'jacamar')), ['bin']);
+      await chown(join(parent, place), 0, 0);
+      await chmod(join(parent, place), 0o755);
+    }
+  }
 });
