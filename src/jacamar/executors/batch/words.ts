@@ -1,12 +1,13 @@
 // Takes a line of arguments apart as a POSIX shell does with quotes and backslashes, and does nothing else that a
-// shell does: no variables, no globbing, no command substitution. Such a line never sees a shell.
+// shell does: no variables, no globbing, no command substitution. Such a line never sees a shell. Line breaks may be
+// those of Windows: nobody would see what the scheduler then complains about.
 
 import { JobError } from '../../../contract/errors.ts';
 
 /** Unquoted, single-quoted or double-quoted text; each alternative is one piece of a word. */
-const PIECE = /\\\n|\\(.)|'([^']*)'|"((?:\\.|[^"\\])*)"|([^ \t\n\\'"]+)/sy;
-const BLANKS = /[ \t\n]+/y;
-const BLANK = new Set([' ', '\t', '\n']);
+const PIECE = /\\\r?\n|\\(.)|'([^']*)'|"((?:\\.|[^"\\])*)"|([^ \t\r\n\\'"]+)/sy;
+const BLANKS = /[ \t\r\n]+/y;
+const BLANK = new Set([' ', '\t', '\r', '\n']);
 /** Between double quotes a backslash is one unless it stands before these (POSIX, Shell Command Language 2.2.3). */
 const ESCAPED_IN_QUOTES = /\\([$`"\\\n])/g;
 

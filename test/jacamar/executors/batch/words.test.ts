@@ -22,6 +22,8 @@ const CASES: readonly (readonly [string, readonly string[]])[] = [
   ['a\\\nb', ['ab']],
   ['a \\\n b', ['a', 'b']],
   ['"a\\\nb"', ['ab']],
+  ['-n 4\r\n-t1\r\n', ['-n', '4', '-t1']],
+  ['a \\\r\n b', ['a', 'b']],
   [
     '$HOME `id` $(id) * ~ ; rm | & > x # y',
     ['$HOME', '`id`', '$(id)', '*', '~', ';', 'rm', '|', '&', '>', 'x', '#', 'y'],
