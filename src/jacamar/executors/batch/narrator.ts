@@ -23,9 +23,9 @@ export interface Seen {
   readonly waited: number;
   /** In milliseconds since 1970. */
   readonly now: number;
-  /** How many answers in a row gave a reason that can never go away, and how many are enough to cancel the job. */
   /** How many commands of the scheduler this job has cost so far. */
   readonly calls: number;
+  /** How many answers in a row gave a reason that can never go away, and how many are enough to cancel the job. */
   readonly never?: { readonly count: number; readonly limit: number } | undefined;
 }
 
@@ -139,9 +139,18 @@ function neverNews(before: Seen | undefined, now: Seen): string[] {
 }
 
 function heartbeat(before: Seen | undefined, now: Seen): string[] {
-  if (before === undefined || now.status?.phase !== 'pending' || beats(before.waited) === beats(now.waited)) return [];
+  const isWaiting = now.status === undefined || now.status.phase === 'pending';
+  if (before === undefined || !isWaiting || beats(before.waited) === beats(now.waited)) return [];
   const asked = `${now.scheduler} was asked ${now.calls} times by this job so far.`;
-  return [`Still waiting after ${durationText(now.waited)}: ${whyOf(now)}. ${asked}`];
+  return [`Still waiting after ${durationText(now.waited)}: ${newestOf(now)}. ${asked}`];
+}
+
+/** What was heard before a silence may be no longer so. */
+function newestOf(now: Seen): string {
+  const { scheduler, silence, status } = now;
+  if (silence === undefined) return status === undefined ? `${scheduler} has not told of it yet` : whyOf(now);
+  const before = status === undefined ? '' : `; before that: ${whyOf(now)}`;
+  return `${scheduler} gives no answer (${printable(silence)})${before}`;
 }
 
 /** How many signs of life were due until then. */

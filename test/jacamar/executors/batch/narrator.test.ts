@@ -132,6 +132,19 @@ describe('the narrator', () => {
     assert.deepEqual(told, [1, 2, 5, 10, 20, 30, 40]);
   });
 
+  it('gives signs of life while the scheduler is silent, and does not pass off what it said before as new', () => {
+    for (const status of [undefined, PENDING]) {
+      const silent = { silence: 'Socket timed out' };
+      const [line = '', ...more] = lines(
+        seen(status, { ...silent, waited: 50 }),
+        seen(status, { ...silent, waited: 70 }),
+      );
+      assert.match(line, /Socket timed out/);
+      assert.deepEqual(more, []);
+      if (status !== undefined) assert.ok(line.indexOf('Socket timed out') < line.indexOf('Resources'), line);
+    }
+  });
+
   it('gives no sign of life beside news, or while the job runs', () => {
     const before = seen(PENDING, { waited: 50 });
     assert.equal(lines(before, seen({ ...PENDING, reason: 'Priority' }, { waited: 70 })).length, 1);
