@@ -1,6 +1,7 @@
-// Which file system a path lies on, and how it is mounted: mountinfo, proc_pid_mountinfo(5).
+// Which mount an open file lies on: the kernel numbers mounts, proc_pid_fdinfo(5), and lists them by that number,
+// proc_pid_mountinfo(5). Device numbers would not do: a subvolume of Btrfs has one that stands in no list.
 
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 export interface Mount {
   /** `ext4`, `nfs4`, `lustre`, … */
@@ -11,36 +12,34 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
-/** The mount that `path` lies on; undefined where the kernel counts devices otherwise, as for subvolumes of Btrfs. */
-export function mountOf(path: string, mountinfo = readMountinfo()): Mount | undefined {
-  const device = deviceName(statSync(path, { bigint: true }).dev);
-  return parseMountinfo(mountinfo).get(device);
+/** The number of the mount of an open file; empty where the kernel does not tell. */
+export function mountNumberOf(descriptor: number): string {
+  const information = read(`/proc/self/fdinfo/${descriptor}`);
+  return /^mnt_id:\s+([0-9]+)$/m.exec(information)?.[1] ?? '';
 }
 
-function readMountinfo(): string {
+/** The mount of an open file; undefined for one that is not below our root, as in another mount namespace. */
+export function mountOf(descriptor: number, mountinfo = read('/proc/self/mountinfo')): Mount | undefined {
+  return parseMountinfo(mountinfo).get(mountNumberOf(descriptor));
+}
+
+function read(path: string): string {
   try {
-    return readFileSync('/proc/self/mountinfo', 'utf8');
+    return readFileSync(path, 'utf8');
   } catch {
     return '';
   }
 }
 
-/** By device, as `major:minor`. All mounts of one device are the same file system. */
+/** By their numbers. */
 export function parseMountinfo(text: string): Map<string, Mount> {
   const mounts = new Map<string, Mount>();
   for (const line of text.split('\n')) {
     const [mount = '', fileSystem = ''] = line.split(' - ', 2);
-    const [, , device, , , options] = mount.split(' ');
+    const [number = '', , , , , options] = mount.split(' ');
     const [type, source = '', more] = fileSystem.split(' ');
-    if (device === undefined || options === undefined || type === undefined || more === undefined) continue;
-    mounts.set(device, { type, source, options: [...options.split(','), ...more.split(',')] });
+    if (options === undefined || type === undefined || more === undefined) continue;
+    mounts.set(number, { type, source, options: [...options.split(','), ...more.split(',')] });
   }
   return mounts;
-}
-
-/** makedev(3) backwards, for the numbers that glibc gives. */
-function deviceName(device: bigint): string {
-  const major = ((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn);
-  const minor = ((device >> 12n) & 0xffffff00n) | (device & 0xffn);
-  return `${major}:${minor}`;
 }

@@ -14,6 +14,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { join } from 'node:path';
+import { mountNumberOf } from '../contract/mount.ts';
 
 /** Of one entry; as bytes where it may be no UTF-8. */
 export type EntryName = string | Buffer;
@@ -64,9 +65,9 @@ export class Directory implements Disposable {
     return fstatSync(this.#open);
   }
 
-  /** Which mount it is on, as the kernel numbers them: proc_pid_fdinfo(5). */
+  /** Which mount it is on, as the kernel numbers them. */
   get mount(): string {
-    this.#mount ??= mountOf(this.#open);
+    this.#mount ??= mountNumberOf(this.#open);
     return this.#mount;
   }
 
@@ -137,11 +138,6 @@ export function readNow(path: string): string {
   } finally {
     closeSync(descriptor);
   }
-}
-
-function mountOf(descriptor: number): string {
-  const information = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
-  return /^mnt_id:\s+([0-9]+)$/m.exec(information)?.[1] ?? '';
 }
 
 function makeEntry(path: string, mode: number): boolean {

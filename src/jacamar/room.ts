@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { JacamarError, SystemFailure } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import type { Lock, QuotaUsage } from '../contract/lock.ts';
+import { mountOf } from '../contract/mount.ts';
 import { noRoom } from '../contract/no-room.ts';
 import { tell } from '../contract/program.ts';
 import { describeSize } from '../contract/size.ts';
@@ -83,7 +84,7 @@ function quotasOf(directory: string, lock: Quotas): Room[] {
   if (isFiltered()) return [];
   const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const device = deviceOf(descriptor);
+    const device = mountOf(descriptor)?.source ?? '';
     const group = process.getgid?.() ?? 0;
     return [
       ...quotaRooms('your quota', () => lock.getQuota(descriptor, device, 'user', process.getuid?.() ?? 0)),
@@ -97,14 +98,6 @@ function quotasOf(directory: string, lock: Quotas): Room[] {
 /** A filter of system calls may kill for a call that its author did not think of: seccomp(2). */
 function isFiltered(): boolean {
   return !/^Seccomp:\s+0$/m.test(readFileSync('/proc/self/status', 'latin1'));
-}
-
-/** The source of the mount of an open file: proc_pid_mountinfo(5), proc_pid_fdinfo(5). */
-function deviceOf(descriptor: number): string {
-  const mount = /^mnt_id:\s+([0-9]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))?.[1];
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  const line = lines.find((each) => each.startsWith(`${mount} `)) ?? '';
-  return line.split(' - ')[1]?.split(' ')[1] ?? '';
 }
 
 function quotaRooms(of: string, ask: () => ReturnType<Lock['getQuota']>): Room[] {

@@ -1,8 +1,9 @@
-// The mount of a path, found by the number of its device.
+// The mount of an open file, found by its number.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import { mountOf, parseMountinfo } from '../../src/contract/mount.ts';
+import { closeSync, openSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { type Mount, mountNumberOf, mountOf, parseMountinfo } from '../../src/contract/mount.ts';
 
 describe('mountinfo', () => {
   it('is read with optional fields, without, and with blanks in names', () => {
@@ -15,18 +16,32 @@ describe('mountinfo', () => {
         '',
       ].join('\n'),
     );
-    assert.deepEqual([...mounts.keys()], ['8:2', '98:0', '0:52']);
-    assert.deepEqual(mounts.get('0:52'), { type: 'nfs4', source: 'server:/home', options: ['rw', 'rw', 'vers=4.2'] });
-    assert.equal(mounts.get('98:0')?.type, 'ext3');
+    assert.deepEqual([...mounts.keys()], ['22', '36', '40']);
+    assert.deepEqual(mounts.get('40'), { type: 'nfs4', source: 'server:/home', options: ['rw', 'rw', 'vers=4.2'] });
+    assert.equal(mounts.get('36')?.type, 'ext3');
   });
 });
 
-describe('the mount of a path', () => {
-  it('is found on this system', () => {
-    assert.equal(mountOf('/proc/self')?.type, 'proc');
+describe('the mount of an open file', () => {
+  function opened(context: TestContext, path: string): number {
+    const descriptor = openSync(path, 'r');
+    context.after(() => closeSync(descriptor));
+    return descriptor;
+  }
+
+  it('is found on this system', (t) => assert.equal(mountOf(opened(t, '/proc/self'))?.type, 'proc'));
+
+  it('is one of several of a file system that is mounted with other options elsewhere', (t) => {
+    const descriptor = opened(t, '/proc/self');
+    const number = mountNumberOf(descriptor);
+    const lines = [`${number}1 1 0:5 / /b rw - nfs4 s:/ rw`, `${number} 1 0:5 / /a ro - nfs4 s:/ rw,local_lock=all`];
+    const expected: Mount = { type: 'nfs4', source: 's:/', options: ['ro', 'rw', 'local_lock=all'] };
+    for (const text of [lines, lines.toReversed()]) assert.deepEqual(mountOf(descriptor, text.join('\n')), expected);
   });
 
-  it('is unknown where the kernel lists none with its device', () => {
-    for (const text of ['', '1 1 0:0 / / rw - ext4 x rw']) assert.equal(mountOf('/proc', text), undefined);
+  it('is unknown where the kernel lists none of its number', (t) => {
+    for (const text of ['', '0 1 0:0 / / rw - ext4 x rw']) {
+      assert.equal(mountOf(opened(t, '/proc'), text), undefined);
+    }
   });
 });

@@ -52,7 +52,7 @@ function open(directory: string): number | LockTrouble {
 
 async function take(descriptor: number, { directory, lock, stop }: Order): Promise<LockTrouble | undefined> {
   try {
-    if (await waitForLock(lock, descriptor, { limitMs: LOCK_WAIT_MS, stop })) return localOnly(mountOf(directory));
+    if (await waitForLock(lock, descriptor, { limitMs: LOCK_WAIT_MS, stop })) return localOnly(mountOf(descriptor));
     const message = `another process has held the lock of ${directory} for ${LOCK_WAIT_MS / 1000} s`;
     return { code: 'ERR_LOCK_BUSY', message };
   } catch (error) {
