@@ -4,7 +4,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Lock } from './lock.ts';
-import { allProcesses, below, describe, type ProcessEntry, repeat, signalEach } from './processes.ts';
+import { allProcesses, below, describe, type ProcessEntry, repeat, signalEach, terminate } from './processes.ts';
 
 /** What ending the tree came to: each process as `name (pid)`. */
 export interface Ended {
@@ -26,9 +26,6 @@ type TreeLock = Pick<Lock, 'becomeSubreaper' | 'reap' | 'hasChildren' | 'openPro
 const KILL_LIMIT_MS = 10_000;
 /** How long to run after a process that forks and ends all the time, at each look, in milliseconds. */
 const CHASE_MS = 20;
-
-/** How often to look for what was started while we looked; the processes that start things are stopped by then. */
-const MOST_LOOKS = 10;
 
 /** The descendants of this process. */
 export class ProcessTree {
@@ -100,10 +97,7 @@ export class ProcessTree {
   async #end(patienceMs: number): Promise<Ended> {
     if (this.#isGone) return { ended: [], killed: [], surviving: [] };
     this.#patientUntil = performance.now() + patienceMs;
-    const first = this.#halted();
-    signalEach(first, 'SIGTERM', this.#lock);
-    // A stopped process acts on SIGTERM only when it goes on.
-    signalEach(first, 'SIGCONT', this.#lock);
+    const first = terminate(() => this.#living(), this.#lock);
     await this.#gone(
       () => this.#patientUntil,
       () => {},
@@ -133,21 +127,6 @@ export class ProcessTree {
       if (isLeft) act(rest);
       return isLeft;
     });
-  }
-
-  /**
-   * What lives, stopped first: a shell that is about to start its next command would have done so before it gets the
-   * signal to end, and that command would run on.
-   */
-  #halted(): ProcessEntry[] {
-    const halted = new Map<number, ProcessEntry>();
-    for (let look = 0; look < MOST_LOOKS; look++) {
-      const fresh = this.#living().filter(({ pid }) => !halted.has(pid));
-      if (fresh.length === 0) break;
-      signalEach(fresh, 'SIGSTOP', this.#lock);
-      for (const entry of fresh) halted.set(entry.pid, entry);
-    }
-    return [...halted.values()];
   }
 
   #survivors(): string[] {

@@ -17,6 +17,8 @@ export interface ProcessEntry extends ProcessIdentity {
 type SignalLock = Pick<Lock, 'openProcess' | 'signalProcess'>;
 
 const LOOK_AGAIN_MS = 20;
+/** How often to look for what was started while we looked; the processes that start things are stopped by then. */
+const MOST_LOOKS = 10;
 
 /** Signals each that is still there and may be signalled; whether that was enough the next look tells. */
 export function signalEach(processes: readonly ProcessIdentity[], signal: NodeJS.Signals, lock: SignalLock): void {
@@ -27,6 +29,26 @@ export function signalEach(processes: readonly ProcessIdentity[], signal: NodeJS
       // ended meanwhile, or a set-user-id program
     }
   }
+}
+
+/**
+ * SIGTERM to all that `look` finds, stopped first: a shell that is about to start its next command would have done so
+ * before it gets the signal to end, and that command would run on.
+ * @returns all of them
+ */
+export function terminate(look: () => readonly ProcessEntry[], lock: SignalLock): ProcessEntry[] {
+  const stopped = new Map<number, ProcessEntry>();
+  for (let looks = 0; looks < MOST_LOOKS; looks++) {
+    const fresh = look().filter(({ pid }) => !stopped.has(pid));
+    if (fresh.length === 0) break;
+    signalEach(fresh, 'SIGSTOP', lock);
+    for (const entry of fresh) stopped.set(entry.pid, entry);
+  }
+  const all = [...stopped.values()];
+  signalEach(all, 'SIGTERM', lock);
+  // A stopped process acts on SIGTERM only when it goes on.
+  signalEach(all, 'SIGCONT', lock);
+  return all;
 }
 
 /**

@@ -6,7 +6,15 @@
 import { readFileSync } from 'node:fs';
 import type { Handoff } from '../contract/handoff.ts';
 import type { Lock } from '../contract/lock.ts';
-import { allProcesses, describe, type ProcessEntry, parseStat, repeat, signalEach } from '../contract/processes.ts';
+import {
+  allProcesses,
+  describe,
+  type ProcessEntry,
+  parseStat,
+  repeat,
+  signalEach,
+  terminate,
+} from '../contract/processes.ts';
 import { tell } from '../contract/program.ts';
 
 const MARK = 'JACAMAR_CI_JOB';
@@ -60,10 +68,9 @@ export async function endStragglers(
 ): Promise<void> {
   const found = look(job, wasKilled ? LOOKS.afterKill : LOOKS.usual);
   if (found.length === 0) return;
-  tell(`Ended ${found.length} process(es) that outlived a killed stage: ${found.map(describe).join(', ')}`);
-  signalEach(found, 'SIGTERM', lock);
-  // A stopped process acts on SIGTERM only when it goes on.
-  signalEach(found, 'SIGCONT', lock);
+  const terminated = terminate(() => stragglersOf(job), lock);
+  const ended = terminated.length > 0 ? terminated : found;
+  tell(`Ended ${ended.length} process(es) that outlived a killed stage: ${ended.map(describe).join(', ')}`);
   const patientUntil = performance.now() + PATIENCE_MS;
   await untilGone(job, patientUntil, () => {});
   await untilGone(job, patientUntil + KILL_LIMIT_MS, (rest) => {
