@@ -171,6 +171,9 @@ describe('a submission', { concurrency: 6 }, () => {
   it('with a program that does not exist is a fault of the site', async () => {
     const { job } = await site.job({ batch: { scheduler_bin: '/nonexistent' } });
     assert.deepEqual((await job.run('true')).outcome, SYSTEM_FAILURE);
+    const before = performance.now();
+    assert.equal((await job.cleanup()).outcome.kind, 'success');
+    assert.ok(performance.now() - before < 30_000, 'cleanup looked for a job that nobody was asked for');
   });
 });
 
@@ -298,6 +301,20 @@ describe('while a job runs', { concurrency: 6 }, () => {
     assert.equal(stdout.match(/^ready$/gm)?.length, 1, stdout);
   });
 
+  it('the same number in another cluster of this host is another job', async () => {
+    const account = await site.addAccount();
+    const [queue, other] = [await scheduler({ waits: [{ reason: 'Resources', ms: FOREVER }] }), await scheduler()];
+    const waits = await waiting(queue, { account });
+    const runs = await running(other, 'exit 6', { account });
+    assert.equal(waits.fake.id, runs.fake.id);
+    for (const slurm of [queue, other]) await asked(slurm, 'squeue', 3);
+    assert.doesNotMatch(waits.call.output(), /^Running/m);
+    await letGo(runs);
+    assert.equal(exitCodeOf(await runs.call.ended), 6);
+    queue.engine.start(waits.fake);
+    assert.equal((await waits.call.ended).outcome.kind, 'success');
+  });
+
   it('several jobs under its number are more than was asked for, and cancelled', async () => {
     const slurm = await scheduler();
     const twice = async (answer: () => Promise<{ stdout?: string }>) => {
@@ -381,6 +398,27 @@ describe('the end of a job', { concurrency: 6 }, () => {
     assert.deepEqual((await job.call.ended).outcome, SYSTEM_FAILURE);
     assert.equal(job.fake.end, 'cancelled');
     assert.equal(slurm.commands.count('scancel'), 3);
+  });
+
+  it('is told in time when the controller hears the cancel and then answers no question', async () => {
+    const slurm = await scheduler();
+    const job = await running(slurm, 'exit 0', { general: { kill_timeout: '10s' } });
+    slurm.commands.disturb('scontrol', late(60_000));
+    job.call.stop();
+    const { outcome, stdout } = await job.call.ended;
+    assert.deepEqual(outcome, SYSTEM_FAILURE);
+    assert.match(stdout, /not confirmed/);
+    assert.equal(job.fake.end, 'cancelled');
+  });
+
+  it('does not wait long for accounting that gives no answer', async () => {
+    const slurm = await scheduler();
+    const job = await running(slurm);
+    slurm.commands.disturb('sacct', late(60_000));
+    await letGo(job);
+    const before = performance.now();
+    assert.equal(exitCodeOf(await job.call.ended), 6);
+    assert.ok(performance.now() - before < 25_000, 'sacct was waited for as long as any other command');
   });
 
   it('holds nobody up when the runner loses its patience while the controller is away', async () => {

@@ -69,7 +69,8 @@ interface Batch {
 function open(scheduler: Scheduler, name: string, handoff: Handoff, stop: AbortSignal): Batch {
   const lock = loadLock();
   const commands = new Commands(scheduler, handoff, lock);
-  return { scheduler, handoff, lock, commands, submissions: new Submissions(handoff, name), clock: CLOCK, stop };
+  const submissions = new Submissions(handoff, `${name}-${commands.destination}`);
+  return { scheduler, handoff, lock, commands, submissions, clock: CLOCK, stop };
 }
 
 async function runAsJob(batch: Batch, script: string): Promise<void> {
@@ -129,8 +130,9 @@ interface Given {
 
 /** On record before the scheduler hears of it, so that no death of ours can leave it behind. */
 async function handOver(batch: Batch, given: Given, log: JobLog): Promise<Entry & { readonly id: string }> {
-  const { handoff, scheduler, submissions, clock } = batch;
+  const { handoff, scheduler, commands, submissions, clock } = batch;
   const submission = prepare(batch, given);
+  commands.find(scheduler.submit(submission).program); // without it there is nothing to look for later
   const entry = entryFor(handoff, given.name, clock.date());
   submissions.write(entry);
   try {

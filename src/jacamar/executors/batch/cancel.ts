@@ -30,7 +30,7 @@ export async function cancelJob(
     const restMs = deadline - clock.now();
     if (!hasHeard) hasHeard = scheduler.readCancelled(await commands.try(scheduler.cancel(id), undefined, restMs));
     if (hasHeard) {
-      const { inquired } = await commands.ask(scheduler.details, [id]);
+      const { inquired } = await commands.ask(scheduler.details, [id], { limitMs: deadline - clock.now() });
       if (inquired.kind === 'known') {
         status = inquired.jobs.get(id) ?? status;
         if (!inquired.jobs.has(id)) return { isOver: true, status };

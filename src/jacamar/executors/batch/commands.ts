@@ -1,5 +1,6 @@
 // Runs the scheduler's commands: with an environment built for them, with a time limit, one record of how many.
 
+import { createHash } from 'node:crypto';
 import { SystemFailure } from '../../../contract/errors.ts';
 import type { Handoff } from '../../../contract/handoff.ts';
 import type { Lock } from '../../../contract/lock.ts';
@@ -28,6 +29,11 @@ export function formOf(inquiry: Inquiry, form: number): Inquiry {
 
 /** The commands of one scheduler on this host, as one account calls them. */
 export class Commands {
+  /**
+   * Tells this scheduler from others of its kind on this host, whose jobs bear the same numbers: by where its commands
+   * lie, and by the variables that say which cluster they mean.
+   */
+  readonly destination: string;
   readonly #bin: string | undefined;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #lock: Lock;
@@ -39,6 +45,7 @@ export class Commands {
     const { schedulerBin, envVars } = handoff.settings.batch;
     this.#bin = schedulerBin;
     this.#environment = environmentFor(scheduler.environment, shellEnvironment(handoff), envVars);
+    this.destination = destinationOf(this.#bin, this.#environment, scheduler.environment);
     this.#lock = lock;
   }
 
@@ -60,7 +67,7 @@ export class Commands {
   async run({ program, argv }: Command, stop?: AbortSignal, limitMs = COMMAND_LIMIT_MS): Promise<Answer> {
     this.#count += 1;
     return await captureProgram({
-      file: this.#find(program),
+      file: this.find(program),
       argv,
       env: this.#environment,
       limitMs,
@@ -85,13 +92,20 @@ export class Commands {
 
   /**
    * Asks about jobs, in the first form that the site has; later questions begin with that one.
-   * @param form number of the form to begin with, when somebody else has found it out
+   * @param how `form`: number of the form to begin with, when somebody else has found it out
    */
-  async ask(inquiry: Inquiry, ids: readonly string[], form = this.#forms.get(inquiry) ?? 0): Promise<Asked> {
+  async ask(
+    inquiry: Inquiry,
+    ids: readonly string[],
+    how: { readonly form?: number | undefined; readonly limitMs?: number } = {},
+  ): Promise<Asked> {
+    const { form = this.#forms.get(inquiry) ?? 0, limitMs } = how;
     const chosen = formOf(inquiry, form);
-    const answer = await this.try(chosen.about(ids));
+    const answer = await this.try(chosen.about(ids), undefined, limitMs);
     const inquired = chosen.read(answer, ids);
-    if (inquired.kind === 'unavailable' && chosen.otherwise !== undefined) return this.ask(inquiry, ids, form + 1);
+    if (inquired.kind === 'unavailable' && chosen.otherwise !== undefined) {
+      return this.ask(inquiry, ids, { ...how, form: form + 1 });
+    }
     this.#forms.set(inquiry, form);
     return { answer, form, inquired };
   }
@@ -109,7 +123,11 @@ export class Commands {
     return stdout.split(':')[0] || `uid ${uid}`;
   }
 
-  #find(program: string): string {
+  /**
+   * Path of a command.
+   * @throws {SystemFailure} there is no such command here
+   */
+  find(program: string): string {
     const directories = this.#bin === undefined ? (this.#environment['PATH'] ?? '').split(':') : [this.#bin];
     const found = firstExecutable(program, directories);
     if (found !== undefined) return found;
@@ -118,6 +136,16 @@ export class Commands {
       'The administrator of this runner has to install it there, or to set batch.scheduler_bin.';
     throw new SystemFailure({ code: 'ERR_SCHEDULER_MISSING', message, publicMessage: message });
   }
+}
+
+function destinationOf(
+  bin: string | undefined,
+  environment: Readonly<Record<string, string>>,
+  { drop, keep }: CommandEnvironment,
+): string {
+  const told = Object.entries(environment).filter(([name]) => keep.includes(name) || drop.test(name));
+  const parts = [bin ?? environment['PATH'], ...told.map((entry) => entry.join('=')).sort()];
+  return createHash('sha256').update(parts.join('\0')).digest('hex').slice(0, 8);
 }
 
 /** Variables that act as options would change what is submitted, and how answers look. */

@@ -16,6 +16,8 @@ import type { Ending } from './watch.ts';
 
 /** Accounting hears of an end a moment later; so often it is asked. */
 const HISTORY_TRIES = 3;
+/** So long each time: a job that is over does not wait for what is only worth a line, in milliseconds. */
+const HISTORY_LIMIT_MS = 10_000;
 /** Of a summary of errors, in bytes. */
 const SUMMARY_LIMIT = 4_096;
 
@@ -92,7 +94,7 @@ async function recordedStatus(by: Concluded, { status }: Ending, id: string): Pr
   if (history === undefined || status === undefined) return undefined;
   const backOff = new BackOff(by.clock, 500, 1_000);
   for (let tries = 0; tries < HISTORY_TRIES && !by.stop.aborted; tries++) {
-    const { inquired } = await by.commands.ask(history, [id]);
+    const { inquired } = await by.commands.ask(history, [id], { limitMs: HISTORY_LIMIT_MS });
     if (inquired.kind !== 'known') return undefined;
     const found = inquired.jobs.get(id);
     if (found?.phase === 'ended') return found;

@@ -2,7 +2,7 @@
 // takes the lock and asks, for everybody; the others read what it wrote down. So thirty waiting jobs are as cheap
 // for the scheduler as one.
 
-import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Handoff } from '../../../contract/handoff.ts';
@@ -57,6 +57,9 @@ export class Overview {
   readonly #lock: Pick<Lock, 'tryLock'>;
   readonly #clock: Clock;
   #shared: Shared | undefined;
+  /** Which file that was read from; an answer is never written into the file of another. */
+  #stamp = '';
+  #understood: { readonly of: Shared; readonly inquired: Inquired } | undefined;
   #isExpired = false;
   /** Since when somebody else has the lock and writes down no answer, in milliseconds of the process's clock. */
   #waitsSince: number | undefined;
@@ -147,9 +150,10 @@ export class Overview {
     const ids = [...new Set([...recorded, id])];
     const askedAt = this.#clock.date();
     this.#isExpired = false;
-    const { answer, form, inquired } = await this.#commands.ask(this.#inquiry, ids, this.#shared?.form);
+    const { answer, form, inquired } = await this.#commands.ask(this.#inquiry, ids, { form: this.#shared?.form });
     const interval = this.#nextInterval(inquired, this.#clock.date() - askedAt);
     this.#shared = { askedAt, interval, dueAt: askedAt + jittered(interval), ids, form, ...withoutAbsent(answer) };
+    this.#understood = { of: this.#shared, inquired };
     this.#save(this.#shared);
   }
 
@@ -175,8 +179,13 @@ export class Overview {
     return { askedAt, interval, answer: status ? { kind: 'listed', status } : { kind: 'not-listed' } };
   }
 
-  #understand({ ids, form, stdout, stderr, exitCode }: Shared): Inquired {
-    return formOf(this.#inquiry, form).read({ stdout, stderr, exitCode }, ids);
+  /** Once for each answer: everybody who waits looks every second, and it may be about hundreds of jobs. */
+  #understand(shared: Shared): Inquired {
+    if (shared === this.#understood?.of) return this.#understood.inquired;
+    const { ids, form, stdout, stderr, exitCode } = shared;
+    const inquired = formOf(this.#inquiry, form).read({ stdout, stderr, exitCode }, ids);
+    this.#understood = { of: shared, inquired };
+    return inquired;
   }
 
   /** What was written down; our own answer stays where it could not be, or was removed. */
@@ -187,10 +196,14 @@ export class Overview {
     if (this.#unsaved === undefined || loaded.askedAt > this.#unsaved) this.#shared = loaded;
   }
 
-  /** Undefined also while it is being replaced by an older version's, or is damaged. */
+  /** Undefined when it is the one that was read last, is being replaced by an older version's, or is damaged. */
   #load(): Shared | undefined {
     try {
-      return v.parse(answerSchema, JSON.parse(readFileSync(this.#file, 'utf8')));
+      const stamp = stampOf(this.#file);
+      if (stamp === this.#stamp) return undefined;
+      const loaded = v.parse(answerSchema, JSON.parse(readFileSync(this.#file, 'utf8')));
+      this.#stamp = stamp;
+      return loaded;
     } catch {
       return undefined;
     }
@@ -202,7 +215,9 @@ export class Overview {
     this.#unsaved = undefined;
     try {
       writeFileSync(temporary, JSON.stringify(shared), { mode: 0o600 });
+      const stamp = stampOf(temporary);
       renameSync(temporary, this.#file);
+      this.#stamp = stamp;
     } catch {
       rmSync(temporary, { force: true });
       this.#unsaved = shared.askedAt;
@@ -212,6 +227,11 @@ export class Overview {
   get #file(): string {
     return join(this.#submissions.directory, 'answer');
   }
+}
+
+function stampOf(file: string): string {
+  const { ino, mtimeNs, size } = statSync(file, { bigint: true });
+  return `${ino} ${mtimeNs} ${size}`;
 }
 
 function withoutAbsent({ stdout, stderr, exitCode }: Answer): Answer | Omit<Answer, 'exitCode'> {

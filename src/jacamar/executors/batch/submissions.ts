@@ -37,9 +37,10 @@ export class Submissions {
 
   readonly #handoff: Handoff;
 
-  constructor(handoff: Handoff, executor: string) {
+  /** @param scheduler what tells the scheduler from others on this host, in characters of a file's name */
+  constructor(handoff: Handoff, scheduler: string) {
     this.#handoff = handoff;
-    this.directory = join(handoff.base, 'batch', `${thisHost()}-${executor}`);
+    this.directory = join(handoff.base, 'batch', `${thisHost()}-${scheduler}`);
   }
 
   write(entry: Entry): void {

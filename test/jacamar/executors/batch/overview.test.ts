@@ -23,7 +23,7 @@ const inquiry: Inquiry = {
 };
 
 /** A scheduler in which every job is in the state `state`; it counts how often it is asked. */
-function setUp(context: TestContext, { slowMs = 0, tryLock = (): boolean => true } = {}) {
+function setUp(context: TestContext, { slowMs = 0, tryLock = (): boolean => true, inquiry: asked = inquiry } = {}) {
   mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   context.after(() => mock.timers.reset());
   const base = scratchDirectory(context);
@@ -41,7 +41,7 @@ function setUp(context: TestContext, { slowMs = 0, tryLock = (): boolean => true
   const watcher = (id: string) => {
     const entry = submissionEntry(base, `ci-${id}`, id);
     submissions.write(entry);
-    const overview = new Overview({ inquiry, commands, submissions, bounds, lock, clock });
+    const overview = new Overview({ inquiry: asked, commands, submissions, bounds, lock, clock });
     return { look: async () => await overview.look(entry), entry };
   };
   return { scheduler, submissions, watcher };
@@ -81,6 +81,19 @@ test('thirty-two waiting jobs are asked for as rarely as one', async (t) => {
     String(together.scheduler.asked.length),
   );
   assert.equal(together.scheduler.asked.at(-1)?.length, 32);
+});
+
+test('an answer is read once, however often those who wait look at it', async (t) => {
+  let reads = 0;
+  const read: Inquiry['read'] = (...answer) => {
+    reads += 1;
+    return inquiry.read(...answer);
+  };
+  const { scheduler, watcher } = setUp(t, { inquiry: { ...inquiry, read } });
+  const watchers = [watcher('1'), watcher('2')];
+  await pass(600, watchers);
+  assert.equal((await watchers[1]?.look())?.answer.kind, 'listed');
+  assert.equal(reads, scheduler.asked.length * watchers.length);
 });
 
 test('the pauses grow from five seconds to a minute while nothing happens', async (t) => {
