@@ -2,15 +2,18 @@
 // jobs themselves run on all the time.
 
 import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BatchJob, BatchSite, type BatchWishes } from '../support/batch-site.ts';
 import { eventually } from '../support/eventually.ts';
 import { signal, treeOf } from '../support/processes.ts';
+import { HOST } from '../support/slurm/configuration.ts';
 import { SlurmLab } from '../support/slurm/lab.ts';
 import type { LiveCall } from '../support/staged-job.ts';
 
-const lab = await SlurmLab.open({ minJobAge: 2 });
+const lab = await SlurmLab.open({ minJobAge: 2, prolog: '#!/bin/sh\n[ ! -e "$(dirname "$0")/is-broken" ]\n' });
 const site = await BatchSite.open({ env_vars: [`SLURM_CONF=${lab.configuration}`] });
 const { world } = site;
 after(() => lab.close());
@@ -121,4 +124,15 @@ test('a controller that is away for a minute costs no job: those that run, end, 
   assert.equal((await isStopped.job.cleanup()).outcome.kind, 'success');
   // Nodes repeat what nobody heard, some seconds apart.
   await eventually('Slurm learns of every end', async () => (await lab.living()).length === 0, LIMIT_MS);
+});
+
+test('a node whose prolog fails is a fault of the site, though Slurm calls the job cancelled', async () => {
+  const sign = join(dirname(lab.configuration), 'is-broken');
+  await writeFile(sign, '');
+  const { job } = await site.job();
+  const { outcome, stdout } = await job.run('echo ran');
+  await rm(sign);
+  await lab.command('scontrol', 'update', `NodeName=${HOST}`, 'State=RESUME');
+  assert.deepEqual(outcome, SYSTEM_FAILURE, stdout);
+  assert.doesNotMatch(stdout, /^ran$/m);
 });

@@ -14,6 +14,8 @@ export interface LabWishes {
   readonly accounting?: boolean;
   /** Seconds after which the controller forgets an ended job. */
   readonly minJobAge?: number;
+  /** Script that a node runs before each job; when it fails the job does not begin there. */
+  readonly prolog?: string;
 }
 
 /** Name of the machine in the eyes of the lab's daemons: the controller, and the node that jobs run on. */
@@ -60,12 +62,17 @@ export function slurmConf(directory: string, ports: LabPorts, wishes: LabWishes)
     'SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,default_queue_depth=1000',
     ...['ReturnToService=2', 'SlurmdTimeout=60', 'InactiveLimit=0'],
     ...[`MinJobAge=${wishes.minJobAge ?? 300}`, `KillWait=${KILL_WAIT}`],
+    ...(wishes.prolog === undefined ? [] : [`Prolog=${prologIn(directory)}`]),
     ...accounting,
     `NodeName=${HOST} NodeAddr=127.0.0.1 Port=${ports.firstNode} CPUs=8 RealMemory=2000 State=UNKNOWN`,
     `NodeName=${SPARE_NODE} NodeAddr=127.0.0.1 Port=${ports.secondNode} CPUs=8 RealMemory=2000 State=UNKNOWN`,
     `PartitionName=ci Nodes=${HOST} Default=YES MaxTime=01:00:00 DefaultTime=00:10:00 State=UP`,
     `PartitionName=spare Nodes=${SPARE_NODE} MaxTime=01:00:00 State=UP`,
   );
+}
+
+export function prologIn(directory: string): string {
+  return `${directory}/etc/prolog`;
 }
 
 /** slurmdbd.conf; it holds a password. */

@@ -12,7 +12,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually } from '../eventually.ts';
-import { HOST, HOSTS, type LabPorts, type LabWishes, SPARE_NODE, slurmConf, slurmdbdConf } from './configuration.ts';
+import {
+  HOST,
+  HOSTS,
+  type LabPorts,
+  type LabWishes,
+  prologIn,
+  SPARE_NODE,
+  slurmConf,
+  slurmdbdConf,
+} from './configuration.ts';
 import { Daemon, type DaemonParts } from './daemon.ts';
 
 const run = promisify(execFile);
@@ -136,6 +145,8 @@ export class SlurmLab {
     for (const name of ['munge/private', 'db']) await chmod(join(this.directory, name), 0o700);
     await writeFile(join(this.directory, 'etc/hosts'), HOSTS);
     await writeFile(this.configuration, slurmConf(this.directory, this.#ports, this.wishes));
+    const { prolog } = this.wishes;
+    if (prolog !== undefined) await writeFile(prologIn(this.directory), prolog, { mode: 0o755 });
     const key = join(this.directory, 'munge/private/key');
     await writeFile(key, randomBytes(1024), { mode: 0o600 });
     await give(key, 'munge');

@@ -122,6 +122,7 @@ function factsOf(
     marker: {
       isStarted: startedOn !== undefined || exit !== undefined,
       exitCode: exit?.progress.scriptCode,
+      signal: exit?.signal,
       shell: exit === undefined ? undefined : { code: exit.shellCode, progress: exit.progress },
     },
     reason: status?.reason,

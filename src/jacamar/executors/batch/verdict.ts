@@ -21,6 +21,8 @@ export interface EndFacts {
   readonly marker: {
     readonly isStarted: boolean;
     readonly exitCode?: number | undefined;
+    /** Number of the signal that the whole job got to end. */
+    readonly signal?: number | undefined;
     /** The login shell has ended, and how far it came, when the script did not come to an end in it. */
     readonly shell?: { readonly code: number; readonly progress: Progress } | undefined;
   };
@@ -61,7 +63,15 @@ export function verdictOf(facts: EndFacts): Verdict {
   const early = marker.shell === undefined || end?.signal !== undefined ? undefined : shellEndedEarly(marker.shell);
   if (early !== undefined && (end === undefined || end.kind === 'completed' || end.kind === 'failed')) return early;
   if (end !== undefined) return ENDS[end.kind](facts, end);
-  return marker.exitCode === undefined ? lost(facts) : scriptFailed(marker.exitCode);
+  return forgotten(facts);
+}
+
+/** Of a scheduler that forgets a job at its end, as PBS without history does. */
+function forgotten(facts: EndFacts): Verdict {
+  const { exitCode, signal } = facts.marker;
+  if (exitCode === undefined) return lost(facts);
+  const isKilled = signal !== undefined && exitCode === 128 + signal;
+  return isKilled ? scriptKilled({ signal }, exitCode) : scriptFailed(exitCode);
 }
 
 /** The lines that close the run stage. Colours are those of the runner's own messages. */
@@ -191,23 +201,32 @@ function failed({ scheduler, marker, output }: EndFacts, end: JobEnd): Verdict {
     const advice = `Administrators: the directory of ${printable(output)} has to be there on all nodes.`;
     return system('ERR_BATCH_NOT_BEGUN', sentence, advice);
   }
-  return { ...build('ERR_SCRIPT_KILLED', `The script was ended from outside${words}.`), exitCode: code };
+  return scriptKilled(end, code);
 }
 
-function wordsFor({ signal, exitCode, note }: JobEnd): string {
+function scriptKilled(how: Omit<JobEnd, 'kind'>, exitCode: number | undefined): Verdict {
+  return { ...build('ERR_SCRIPT_KILLED', `The script was ended from outside${wordsFor(how)}.`), exitCode };
+}
+
+function wordsFor({ signal, exitCode, note }: Omit<JobEnd, 'kind'>): string {
   if (signal !== undefined) return ` (signal ${signal})`;
   if (exitCode !== undefined && exitCode > 0) return ` (exit code ${exitCode})`;
   return note === undefined ? '' : ` (${printable(note)})`;
 }
 
 /** Of a job that waited the note is the reason why it did. */
-function cancelled({ scheduler, marker }: EndFacts, end: JobEnd): Verdict {
+function cancelled({ scheduler, marker, nodes }: EndFacts, end: JobEnd): Verdict {
   const reason = end.note === undefined ? undefined : scheduler.reason(end.note);
   if (reason?.isNever === true && !marker.isStarted) {
     const sentence = `${scheduler.title} ended it, since it could never have started: ${reason.text}.`;
     return build('ERR_NEVER_STARTS', sentence, 'Change what the job asks for (SCHEDULER_… variables).');
   }
   const by = end.by === undefined ? ', not by the CI job' : ` by ${printable(end.by)}`;
+  // Slurm calls a job cancelled whose prolog failed: by root, where there is accounting.
+  if (!marker.isStarted && nodes !== undefined && (end.by ?? 'root') === 'root') {
+    const sentence = `It was cancelled${by}, on ${printable(nodes)} and before the script began.`;
+    return system('ERR_BATCH_NOT_BEGUN', sentence, `${RETRY} Administrators: the prolog may have failed there.`);
+  }
   return build('ERR_CANCELLED', `It was cancelled${by}.`);
 }
 

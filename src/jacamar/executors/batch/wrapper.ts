@@ -60,7 +60,10 @@ pass() {
     pass "$1" "$child"
   done
 } 2>/dev/null
-trap : TERM INT HUP
+asked=
+trap 'asked=15' TERM
+trap 'asked=2' INT
+trap 'asked=1' HUP
 trap 'pass 10 $$' USR1
 trap 'pass 12 $$' USR2
 ${unset.length === 0 ? ':' : `unset ${unset.join(' ')}`}
@@ -80,6 +83,7 @@ while
   code=$?
   kill -0 "$shell" 2>/dev/null
 do :; done
+export LC_ALL=C
 peak() {
   local path=
   path=$(grep -E '^0::|:memory:' /proc/$$/cgroup | grep -m 1 -iE 'job|slurm|pbs|lsf|flux') && path=\${path##*:} || return 0
@@ -89,6 +93,7 @@ times >"$directory/times"
 {
   printf '%s %s\\n' "$code" "$(stat -Lc '%F %s' "/proc/$$/fd/1")"
   printf 'used %s %s %s\\n' "$SECONDS" "$(tail -n 1 "$directory/times")" "$(peak)"
+  [ -z "$asked" ] || printf 'asked %s\\n' "$asked"
   cat "$directory/marks"
 } 2>/dev/null | mark ${MARKERS.exit}
 while read -r word value; do [ "$word" = ended ] && exit "$value"; done <"$directory/marks"
@@ -101,6 +106,8 @@ export interface ExitMarker {
   /** Of the login shell, as bash(1) tells it. */
   readonly shellCode: number;
   readonly progress: Progress;
+  /** Number of the signal that the whole job got to end, the wrapper as well. */
+  readonly signal: number | undefined;
   /** Size of the output in bytes at that moment, if it went to a file. */
   readonly outputSize: number | undefined;
   /** As far as the first node can tell. */
@@ -112,9 +119,12 @@ export function readExitMarker(text: string, nonce: string): ExitMarker | undefi
   const [found, status = '', ...marks] = text.split('\n');
   const code = status.match(/^([0-9]{1,3}) (?:(regular(?: empty)? file) ([0-9]+))?/);
   if (found !== nonce || code === null) return undefined;
+  const told = marks.join('\n');
+  const [, signal] = told.match(/^asked ([0-9]{1,2})$/m) ?? [];
   return {
     shellCode: Number(code[1]),
-    progress: readProgress(marks.join('\n')),
+    progress: readProgress(told),
+    signal: signal === undefined ? undefined : Number(signal),
     outputSize: code[3] === undefined ? undefined : Number(code[3]),
     usage: readUsage(marks[0] ?? ''),
   };

@@ -76,6 +76,18 @@ describe('a script that failed', () => {
     });
   }
 
+  it('of which the scheduler knows nothing says whether a signal to the whole job ended it', () => {
+    const codeOf = (exitCode: number, signal?: number) => {
+      const found = verdict({ marker: { ...exited(exitCode), signal } });
+      assert.deepEqual([found.outcome, found.exitCode], ['build', exitCode]);
+      return found.code;
+    };
+    assert.equal(codeOf(143, 15), 'ERR_SCRIPT_KILLED');
+    for (const [exitCode, signal] of [[143], [137, 15], [1, 15]] as const)
+      assert.equal(codeOf(exitCode, signal), 'ERR_SCRIPT_EXIT');
+    assert.equal(verdict({ marker: { ...exited(0), signal: 15 } }).outcome, 'success');
+  });
+
   it('and was killed from outside fails the CI job with 128 and the signal', () => {
     const error = failure({ end: ended('failed', { signal: 9 }) });
     assert.ok(error instanceof ScriptFailure);
@@ -119,6 +131,18 @@ describe('whose fault an end is', () => {
 
   it('failed before the script began: site', () => {
     assert.ok(failure({ end: ended('failed', { exitCode: 127 }), marker: NOT_BEGUN }) instanceof SystemFailure);
+  });
+
+  it('cancelled on a node before the script began: site, unless some user did it', () => {
+    const failed = (by?: string, changes: Partial<EndFacts> = {}) =>
+      failure({ end: ended('cancelled', by === undefined ? {} : { by }), marker: NOT_BEGUN, nodes: 'n1', ...changes });
+    for (const by of ['root', undefined]) {
+      assert.equal(failed(by)?.code, 'ERR_BATCH_NOT_BEGUN');
+      assert.equal(failed(by)?.fault, 'site');
+      assert.equal(failed(by, { nodes: undefined })?.fault, 'user', 'in the queue');
+      assert.equal(failed(by, { marker: BEGUN })?.fault, 'user', 'while it ran');
+    }
+    assert.equal(failed('bob')?.fault, 'user');
   });
 
   it('lost: site, with what was asked', () => {

@@ -9,6 +9,7 @@ import { it, type TestContext } from 'node:test';
 import { type ExitMarker, readExitMarker, wrapperText } from '../../../../src/jacamar/executors/batch/wrapper.ts';
 import { markBeginning, OUTLIVES_SIGNALS } from '../../../../src/jacamar/login-shell.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { treeOf } from '../../../support/processes.ts';
 import { scratchDirectory } from '../../../support/scratch.ts';
 
 const NONCE = '0123456789abcdef';
@@ -51,17 +52,17 @@ function batch(
 }
 
 /** In a process group of its own, as a batch step runs. */
-function start({ wrapper }: Batch): ChildProcess {
+function start({ wrapper }: Batch, path = '/usr/bin:/bin'): ChildProcess {
   return spawn(wrapper, [], {
     cwd: '/',
     detached: true,
     stdio: 'ignore',
-    env: { PATH: '/usr/bin:/bin', STALE: 'yes' },
+    env: { PATH: path, STALE: 'yes', LANG: 'de_DE.UTF-8' },
   });
 }
 
-async function run(job: Batch): Promise<number | null> {
-  const [code] = await once(start(job), 'exit');
+async function run(job: Batch, path?: string): Promise<number | null> {
+  const [code] = await once(start(job, path), 'exit');
   return code;
 }
 
@@ -87,6 +88,16 @@ it('gives the size of the output, the times and no success for another job’s n
   assert.equal(job.exit()?.outputSize, 6);
   assert.equal(typeof job.exit()?.usage.cpuSeconds, 'number');
   assert.equal(readExitMarker(job.marker('exit'), 'fedcba9876543210'), undefined);
+});
+
+it('gives the size of the output whatever language the node speaks', async (t) => {
+  const job = batch(t, 'echo 12345; echo "<${LC_ALL-none}>"');
+  // Not every machine has another language to speak.
+  const translated = '#!/bin/sh\n[ "$LC_ALL" = C ] || { echo "reguläre Datei 99"; exit; }\nexec /usr/bin/stat "$@"\n';
+  writeFileSync(join(job.directory, 'stat'), translated, { mode: 0o755 });
+  await run(job, `${job.directory}:/usr/bin:/bin`);
+  assert.equal(job.exit()?.outputSize, 13);
+  assert.equal(job.output(), '12345\n<none>\n');
 });
 
 it('says on which host it began, in files that nobody else can read', async (t) => {
@@ -136,6 +147,19 @@ it('gives a script that handles SIGTERM the time that the scheduler gives', asyn
   await once(child, 'exit');
   assert.equal(job.output(), 'ready\ntidied\n');
   assert.equal(job.exit()?.progress.scriptCode, 9);
+});
+
+it('tells a signal to the whole job from one to the script', async (t) => {
+  for (const isWhole of [true, false]) {
+    const job = batch(t, 'echo ready; sleep 60');
+    const child = start(job);
+    await eventually('the script waits', () => existsSync(join(job.directory, 'output')) && job.output() === 'ready\n');
+    const script = (await treeOf(child.pid ?? 0)).slice(1).map(({ pid }) => pid);
+    for (const pid of isWhole ? [-(child.pid ?? 0)] : script) process.kill(pid, 'SIGTERM');
+    await once(child, 'exit');
+    assert.equal(job.exit()?.progress.scriptCode, 143);
+    assert.equal(job.exit()?.signal, isWhole ? 15 : undefined);
+  }
 });
 
 it('tells death by signal as bash does', async (t) => {
