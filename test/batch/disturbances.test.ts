@@ -206,6 +206,20 @@ describe('while a job runs', { concurrency: 6 }, () => {
     assert.equal(exitCodeOf(await job.call.ended), 6);
   });
 
+  it('it may have begun while the scheduler gave no answer', async () => {
+    const slurm = await scheduler({ waits: [{ reason: 'Resources', ms: FOREVER }] });
+    const batch = await jobOn(slurm);
+    const call = batch.job.start('echo ready; until [ -e ~/go ]; do sleep 0.1; done; exit 6');
+    await eventually('it waits', () => /Resources/.test(call.output()), LIMIT_MS);
+    slurm.outage = { delayMs: 300 };
+    slurm.engine.start(slurm.job);
+    await eventually('it has begun', () => /^ready$/m.test(call.output()), LIMIT_MS);
+    await asked(slurm, 'squeue', 3);
+    slurm.outage = undefined;
+    await letGo(batch);
+    assert.equal(exitCodeOf(await call.ended), 6);
+  });
+
   it('a marker file without content is not taken for its end', async () => {
     const slurm = await scheduler();
     const job = await running(slurm);

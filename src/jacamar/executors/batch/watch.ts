@@ -86,6 +86,8 @@ class Watch {
   readonly #submitted: number;
   #markers: Markers = { startedOn: undefined, exit: undefined, againOn: undefined };
   #status: JobStatus | undefined;
+  /** When it was asked for, or before that, in milliseconds since 1970: a silent scheduler makes it no newer. */
+  #statusOf = 0;
   #look: Look | undefined;
   #answers = 0;
   #asking: Promise<void> | undefined;
@@ -96,6 +98,8 @@ class Watch {
   #absence: Absence | undefined;
   /** An answer of this time or later cannot call the job pending unless it waits again; milliseconds since 1970. */
   #begunBy = Number.POSITIVE_INFINITY;
+  /** How often the scheduler had tried to start it when the script ran: attempts that failed before that are none. */
+  #restarts = Number.POSITIVE_INFINITY;
 
   constructor(watched: Watched) {
     this.#with = watched;
@@ -116,7 +120,8 @@ class Watch {
     const { tail, directory, stop, clock } = this.#with;
     while (!stop.aborted) {
       this.#markers = directory.look();
-      if (this.#markers.startedOn !== undefined) this.#begunBy = Math.min(this.#begunBy, clock.date() + START_LAG_MS);
+      const { startedOn, exit } = this.#markers;
+      if ((startedOn ?? exit) !== undefined) this.#begunBy = Math.min(this.#begunBy, clock.date() + START_LAG_MS);
       this.#askInBackground();
       const ending = await this.#ending();
       if (ending !== undefined) return ending;
@@ -148,11 +153,12 @@ class Watch {
     return undefined;
   }
 
-  /** Undefined when it has been begun again meanwhile: that is no end. */
+  /** Undefined when it runs again meanwhile, which its wrapper has a word for: that is no end. */
   async #describeEnded(): Promise<Ending | undefined> {
     const details = await this.#details();
-    const status = details === 'unknown' ? this.#status : details;
+    const status = typeof details === 'string' ? this.#status : details;
     if (status?.phase === 'ended') return this.#describe({ status });
+    if (status?.phase === 'pending') return await this.#cancel({ ownStop: 'requeued' });
     if (status !== undefined) this.#take(status);
     return undefined;
   }
@@ -174,19 +180,22 @@ class Watch {
     const deadline = clock.now() + EPILOG_LIMIT_MS;
     for (;;) {
       await tail.pump();
-      const status = await this.#details();
-      if (status === 'unknown') return this.#describe({ exit, status: await this.#fromHistory() });
-      if (isBegunAgain(status)) return await this.#cancel({ ownStop: 'requeued' });
+      const askedAt = clock.date();
+      const details = await this.#details();
+      if (details === 'unknown') return this.#describe({ exit, status: await this.#fromHistory() });
+      const isAnswer = details !== 'silent';
+      if (isAnswer && this.#wasBegunAgain(details, askedAt)) return await this.#cancel({ ownStop: 'requeued' });
+      const status = isAnswer ? details : this.#status;
       if (status?.phase === 'ended' || clock.now() > deadline || stop.aborted) return this.#describe({ exit, status });
       await backOff.pause(stop);
     }
   }
 
-  /** All that the scheduler knows of the job, if any; while it is silent the last status, if there was one. */
-  async #details(): Promise<JobStatus | 'unknown' | undefined> {
-    const { scheduler } = this.#with;
+  /** All that the scheduler knows of the job. */
+  async #details(): Promise<JobStatus | 'unknown' | 'silent'> {
+    const { scheduler, entry } = this.#with;
     const inquired = await this.#inquire(scheduler.details);
-    return inquired.kind === 'known' ? (inquired.jobs.get(this.#with.entry.id) ?? 'unknown') : this.#status;
+    return inquired.kind === 'known' ? (inquired.jobs.get(entry.id) ?? 'unknown') : 'silent';
   }
 
   async #fromHistory(): Promise<JobStatus | undefined> {
@@ -240,6 +249,8 @@ class Watch {
 
   #take(status: JobStatus): void {
     this.#status = status;
+    this.#statusOf = this.#look?.askedAt ?? 0;
+    if (this.#statusOf > this.#begunBy) this.#restarts = Math.min(this.#restarts, status.restarts ?? this.#restarts);
     this.#absence = undefined;
     this.#endedSince = status.phase === 'ended' ? (this.#endedSince ?? this.#with.clock.now()) : undefined;
   }
@@ -270,9 +281,9 @@ class Watch {
     return this.#endedSince !== undefined && this.#with.clock.now() - this.#endedSince >= grace;
   }
 
-  #wasBegunAgain(): boolean {
-    const waitsAgain = this.#status?.phase === 'pending' && (this.#look?.askedAt ?? 0) > this.#begunBy;
-    return this.#markers.againOn !== undefined || isBegunAgain(this.#status) || waitsAgain;
+  #wasBegunAgain(status = this.#status, askedAt = this.#statusOf): boolean {
+    const waitsAgain = status?.phase === 'pending' && askedAt > this.#begunBy;
+    return this.#markers.againOn !== undefined || waitsAgain || (status?.restarts ?? 0) > this.#restarts;
   }
 
   async #endStuck(status: JobStatus, end: JobEnd): Promise<Ending> {
@@ -370,10 +381,6 @@ class Absence {
     const longEnough = INTERVALS_UNTIL_LOST * this.#interval + graceMs;
     return this.rounds >= ROUNDS_UNTIL_LOST && this.#clock.now() - this.#since >= longEnough;
   }
-}
-
-function isBegunAgain(status: JobStatus | undefined): boolean {
-  return status?.restarts !== undefined && status.restarts > 0;
 }
 
 function asError(error: unknown): JacamarError {

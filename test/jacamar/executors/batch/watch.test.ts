@@ -182,6 +182,17 @@ describe('a job that ends', () => {
     assert.equal(ending.status?.end?.kind, 'out-of-memory');
   });
 
+  it('in an outage that began while it waited is not taken for one that waits again', async (t) => {
+    const here = world(t);
+    here.details = OUTAGE;
+    here.at(10, () => here.exit(0));
+    here.at(40, () => {
+      here.details = COMPLETED;
+    });
+    assert.equal((await here.end()).ownStop, undefined);
+    assert.equal(here.cancelled, 0);
+  });
+
   it('is known by its marker when the scheduler has forgotten it', async (t) => {
     const here = world(t);
     here.overview = RUNNING;
@@ -303,6 +314,7 @@ describe('a job that is begun again', () => {
   for (const [how, act] of [
     ['by its own word', (here: World) => here.again()],
     ['by the count of the scheduler', (here: World) => Object.assign(here, { overview: { ...PENDING, restarts: 1 } })],
+    ['by that count alone', (here: World) => Object.assign(here, { overview: { ...RUNNING, restarts: 1 } })],
     ['waiting again after it ran', (here: World) => Object.assign(here, { overview: PENDING })],
   ] as const) {
     it(`is cancelled: ${how}`, async (t) => {
@@ -317,6 +329,20 @@ describe('a job that is begun again', () => {
     });
   }
 
+  it('is none that the scheduler could only start at the second attempt', async (t) => {
+    const here = world(t);
+    here.details = { ...COMPLETED, restarts: 1 };
+    here.at(10, () => {
+      here.overview = { ...RUNNING, restarts: 1 };
+    });
+    here.at(20, () => here.started());
+    here.at(60, () => here.exit(0));
+    const ending = await here.end();
+    assert.equal(ending.ownStop, undefined);
+    assert.equal(ending.exit?.progress.scriptCode, 0);
+    assert.equal(here.cancelled, 0);
+  });
+
   it('is cancelled although its first run has left a result', async (t) => {
     const here = world(t);
     here.overview = RUNNING;
@@ -326,6 +352,27 @@ describe('a job that is begun again', () => {
     assert.equal(ending.ownStop, 'requeued');
     assert.ok(here.seconds() < 40, String(here.seconds()));
   });
+
+  for (const [how, answer] of [
+    ['is silent', OUTAGE],
+    ['does not list it', undefined],
+  ] as const) {
+    it(`is none that began while the scheduler ${how}`, async (t) => {
+      const here = world(t);
+      here.at(10, () => {
+        here.started();
+        here.overview = answer;
+        here.details = OUTAGE;
+      });
+      here.at(200, () => here.exit(0));
+      here.at(210, () => {
+        here.details = COMPLETED;
+      });
+      const ending = await here.end();
+      assert.equal(ending.ownStop, undefined);
+      assert.equal(here.cancelled, 0);
+    });
+  }
 
   it('is not seen in an answer from before it ran', async (t) => {
     const here = world(t);
