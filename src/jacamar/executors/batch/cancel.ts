@@ -1,7 +1,7 @@
 // Ends a batch job, and knows that it has ended: cancelling is asynchronous everywhere, and a command that reached
 // nobody says nothing about the job.
 
-import type { Commands } from './commands.ts';
+import { COMMAND_LIMIT_MS, type Commands } from './commands.ts';
 import { BackOff, type Clock } from './patience.ts';
 import type { JobStatus, Scheduler } from './scheduler.ts';
 
@@ -27,10 +27,10 @@ export async function cancelJob(
   let status: JobStatus | undefined;
   let isEnding = false;
   do {
-    const restMs = deadline - clock.now();
-    if (!hasHeard) hasHeard = scheduler.readCancelled(await commands.try(scheduler.cancel(id), undefined, restMs));
+    const limit = () => Math.min(COMMAND_LIMIT_MS, deadline - clock.now());
+    if (!hasHeard) hasHeard = scheduler.readCancelled(await commands.try(scheduler.cancel(id), undefined, limit()));
     if (hasHeard) {
-      const { inquired } = await commands.ask(scheduler.details, [id], { limitMs: deadline - clock.now() });
+      const { inquired } = await commands.ask(scheduler.details, [id], { limitMs: limit() });
       if (inquired.kind === 'known') {
         status = inquired.jobs.get(id) ?? status;
         if (!inquired.jobs.has(id)) return { isOver: true, status };

@@ -9,7 +9,7 @@ import { captureProgram, findProgram, firstExecutable } from '../../subprocess.t
 import type { Answer, Command, CommandEnvironment, Inquired, Inquiry, Scheduler } from './scheduler.ts';
 
 /** Above the 18 s after which Slurm's own commands give up on a controller, in milliseconds. */
-const COMMAND_LIMIT_MS = 30_000;
+export const COMMAND_LIMIT_MS = 30_000;
 /** More than all of a user's CI jobs make; what comes behind it is dropped. */
 const ANSWER_LIMIT = 4 * 1024 * 1024;
 

@@ -87,7 +87,7 @@ class Watch {
   #markers: Markers = { startedOn: undefined, exit: undefined, againOn: undefined };
   #status: JobStatus | undefined;
   /** When it was asked for, or before that, in milliseconds since 1970: a silent scheduler makes it no newer. */
-  #statusOf = 0;
+  #statusAskedAt = 0;
   #look: Look | undefined;
   #answers = 0;
   #asking: Promise<void> | undefined;
@@ -249,8 +249,9 @@ class Watch {
 
   #take(status: JobStatus): void {
     this.#status = status;
-    this.#statusOf = this.#look?.askedAt ?? 0;
-    if (this.#statusOf > this.#begunBy) this.#restarts = Math.min(this.#restarts, status.restarts ?? this.#restarts);
+    this.#statusAskedAt = this.#look?.askedAt ?? 0;
+    if (this.#statusAskedAt > this.#begunBy)
+      this.#restarts = Math.min(this.#restarts, status.restarts ?? this.#restarts);
     this.#absence = undefined;
     this.#endedSince = status.phase === 'ended' ? (this.#endedSince ?? this.#with.clock.now()) : undefined;
   }
@@ -281,7 +282,7 @@ class Watch {
     return this.#endedSince !== undefined && this.#with.clock.now() - this.#endedSince >= grace;
   }
 
-  #wasBegunAgain(status = this.#status, askedAt = this.#statusOf): boolean {
+  #wasBegunAgain(status = this.#status, askedAt = this.#statusAskedAt): boolean {
     const waitsAgain = status?.phase === 'pending' && askedAt > this.#begunBy;
     return this.#markers.againOn !== undefined || waitsAgain || (status?.restarts ?? 0) > this.#restarts;
   }
