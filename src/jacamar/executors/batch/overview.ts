@@ -238,8 +238,8 @@ function withoutAbsent({ stdout, stderr, exitCode }: Answer): Answer | Omit<Answ
   return exitCode === undefined ? { stdout, stderr } : { stdout, stderr, exitCode };
 }
 
-/** What counts as a change: states and reasons, not estimates, which move all the time. */
+/** What counts as a change: states, not estimates and reasons to wait, which move all the time. */
 function essence(inquired: Inquired): string {
   if (inquired.kind !== 'known') return inquired.kind;
-  return [...inquired.jobs].map(([id, { state, reason = '' }]) => `${id} ${state} ${reason}`).join('\n');
+  return [...inquired.jobs].map(([id, { state }]) => `${id} ${state}`).join('\n');
 }

@@ -122,6 +122,18 @@ test('a change makes the pauses short again', async (t) => {
   assert.ok(intervals[0] !== 5_000 && intervals.includes(5_000), intervals.join(' '));
 });
 
+test('reasons to wait that change all the time keep no pause short', async (t) => {
+  let answers = 0;
+  const read: Inquiry['read'] = (answer, ids) => {
+    answers += 1;
+    const reason = answers % 2 === 0 ? 'Priority' : 'Resources';
+    return { kind: 'known', jobs: new Map(ids.map((id) => [id, { phase: 'pending', state: answer.stdout, reason }])) };
+  };
+  const { scheduler, watcher } = setUp(t, { inquiry: { ...inquiry, read } });
+  await pass(600, [watcher('1')]);
+  assert.ok(scheduler.asked.length < 22, String(scheduler.asked.length));
+});
+
 test('a new job does not wait for the long pause of the old ones', async (t) => {
   const { scheduler, watcher } = setUp(t);
   const old = watcher('1');
