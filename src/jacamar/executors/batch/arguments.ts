@@ -121,9 +121,17 @@ function decideUnknown(
   return { refusal: `${name} is not among the options that are taken here. ${advice}` };
 }
 
+/** Blanks, hyphens and quotes of a text processor: who sees the line in a message sees nothing wrong with it. */
+const LOOKALIKE = /[\u00a0\u2000-\u201f\u202f\u205f\u2212\u3000\ufeff]/;
+
 function wordRefusal(word: string, { refusedWords }: Grammar): string {
   const why = Object.hasOwn(refusedWords, word) ? refusedWords[word] : undefined;
   if (why !== undefined) return why;
+  const [strange] = LOOKALIKE.exec(word) ?? [];
+  if (strange !== undefined) {
+    const code = strange.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
+    return `it holds a character (U+${code}) that only looks like a blank, a hyphen or a quote. Type it anew.`;
+  }
   if (word === '--') return 'it would end the options, and ours come behind yours. Leave it out.';
   return (
     'it is no option, and would be taken for the script of the job. ' +

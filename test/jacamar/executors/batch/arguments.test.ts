@@ -152,6 +152,15 @@ describe('words that are no options', () => {
     }
   }
 
+  for (const [word, code] of [
+    ['\u00a0--partition=ci', 'U+00A0'],
+    ['\u2013\u2013time=5', 'U+2013'],
+    ['words\u201d', 'U+201D'],
+  ] as const) {
+    it(`one with a character that only looks right is refused for that: ${code}`, () =>
+      assert.ok(refusal(word).includes(code)));
+  }
+
   it('a quoted text with a blank that lost its quotes is one', () =>
     assert.match(refusal('--comment=two words'), /^words /));
 });
