@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import type { TestAccount } from '../support/accounts.ts';
+import { changeAccounts, type TestAccount } from '../support/accounts.ts';
 import type { JobWishes } from '../support/job-wishes.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -300,7 +300,7 @@ test('what is made is closed, whatever set-group-id directory it is made in', as
 test('with group_permissions the group can read data, and no scripts', async () => {
   const data = await place(0o1777);
   const colleague = await world.addAccount();
-  await promisify(execFile)('usermod', ['--append', '--groups', String(account.gid), colleague.name]);
+  await changeAccounts('usermod', ['--append', '--groups', String(account.gid), colleague.name]);
   const options = { general: { data_dir: data, group_permissions: true } };
   const job = await (await world.stages({ options })).configured();
   const own = join(data, account.name);

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { eventually } from './eventually.ts';
 
 const run = promisify(execFile);
 
@@ -35,8 +36,8 @@ export async function createAccount(wishes: AccountWishes = {}): Promise<TestAcc
   const name = `jt_${randomBytes(5).toString('hex')}`;
   const home = wishes.home ?? `/home/${name}`;
   const groups = Array.from({ length: wishes.groups ?? 0 }, (_, index) => `${name}_${index}`);
-  for (const group of groups) await locked('groupadd', [group]);
-  await locked('useradd', [
+  for (const group of groups) await changeAccounts('groupadd', [group]);
+  await changeAccounts('useradd', [
     ...['--create-home', '--home-dir', home, '--key', 'HOME_MODE=0700', '--user-group'],
     ...['--shell', wishes.shell ?? '/bin/bash'],
     ...(groups.length === 0 ? [] : ['--groups', groups.join(',')]),
@@ -80,9 +81,9 @@ async function removeAccount(name: string, uid: number, ownGroups: readonly stri
   // Whatever went wrong before: a uid of 0 here would mean every process of the host.
   if (uid > 0) await endProcessesOf(uid);
   // 6: no such user. 8: still in use; the record goes away with --force.
-  await locked('userdel', ['--remove', '--force', name], [6, 12]);
+  await changeAccounts('userdel', ['--remove', '--force', name], [6, 12]);
   // userdel leaves a primary group in place when --force meets other members.
-  for (const group of [name, ...ownGroups]) await locked('groupdel', [group], [6, 8]);
+  for (const group of [name, ...ownGroups]) await changeAccounts('groupdel', [group], [6, 8]);
 }
 
 async function idsOf(name: string): Promise<number[]> {
@@ -90,19 +91,36 @@ async function idsOf(name: string): Promise<number[]> {
   return [Number(uid.stdout), Number(gid.stdout)];
 }
 
-// Test files run beside each other, and the tools give up at once when another one holds /etc/passwd's lock (status 1 or 10).
-async function locked(tool: string, args: readonly string[], accepted: readonly number[] = []): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await run(`/usr/sbin/${tool}`, args);
-      return;
-    } catch (error) {
-      const { code, stderr } = error as { code?: number; stderr?: string };
-      if (accepted.includes(Number(code))) return;
-      const isBusy = code === 10 || /lock/i.test(stderr ?? '');
-      if (!isBusy || attempt === 100) throw error;
-      await sleep(50);
-    }
+/** Of this process: the next change waits for the last one. */
+let lastChange: Promise<void> = Promise.resolve();
+
+/**
+ * Calls a tool of shadow, such as groupadd, as often as that takes: test files run beside each other, and the tools give
+ * up at once when another one holds the lock of /etc/passwd (status 1 or 10).
+ * @param accepted statuses besides 0 that are as good
+ */
+export function changeAccounts(tool: string, args: readonly string[], accepted: readonly number[] = []): Promise<void> {
+  const change = lastChange.then(() =>
+    eventually(`${tool} ${args.join(' ')} gets its turn`, () => tryChange(tool, args, accepted), TURN_LIMIT_MS).then(
+      () => {},
+    ),
+  );
+  lastChange = change.catch(() => {});
+  return change;
+}
+
+const TURN_LIMIT_MS = 300_000;
+
+/** False when another one holds the lock. */
+async function tryChange(tool: string, args: readonly string[], accepted: readonly number[]): Promise<boolean> {
+  try {
+    await run(`/usr/sbin/${tool}`, args);
+    return true;
+  } catch (error) {
+    const { code, stderr } = error as { code?: number; stderr?: string };
+    if (accepted.includes(Number(code))) return true;
+    if (code === 10 || /lock/i.test(stderr ?? '')) return false;
+    throw error;
   }
 }
 
