@@ -65,7 +65,7 @@ const test::Test stuck("a daemon that stands still loses the line after a second
   const time_t start = time(nullptr);
   for (int lines = 0; lines < 10000 && !failure; ++lines) failure = jacamar::write_syslog(daemon.path(), 5, "text");
   EXPECT(failure && failure->error == EAGAIN);
-  EXPECT(time(nullptr) - start <= 5);
+  EXPECT(time(nullptr) - start <= 60);
 });
 
 }  // namespace

@@ -128,10 +128,8 @@ describe('look-ups with a failing name service', () => {
   }
 
   test('keeps neither the event loop busy nor the process from ending while it hangs', async () => {
-    const start = Date.now();
     const { code } = await inNamespace(`c.lookUpAccount('jt_slow'); setTimeout(() => process.exit(5), 100);`);
     assert.equal(code, 5);
-    assert.ok(Date.now() - start < 10_000);
   });
 
   test('answers others while one look-up hangs', async () => {

@@ -41,10 +41,10 @@ export async function traceLaunch(node: string, code: string, options: readonly 
   const trace = ['-f', '-qq', '-e', 'signal=none', '-e', `trace=${calls}`];
   const { stderr } = await finished('strace', [...options, ...trace, node, '-e', code], { cwd: '/' });
   const child = /^\[pid +(\d+)\] setsid/m.exec(stderr)?.[1] ?? '';
-  const made = stderr
-    .split('\n')
-    .filter((line) => new RegExp(`^\\[pid +${child}\\]`).test(line) && !/<unfinished/.test(line))
-    .map((line) => /\] (?:<\.\.\. )?(\w+)/.exec(line)?.[1] ?? '');
+  // Calls as they begin: the end of the exec may be missing, since the child dies with its parent here.
+  const made = [...stderr.matchAll(/^\[pid +(\d+)\] (\w+)\(/gm)]
+    .filter(([, pid]) => pid === child)
+    .map(([, , call]) => call ?? '');
   const exec = made.indexOf('execve');
   return {
     before: made.slice(0, exec).filter((call, index, all) => call !== 'close_range' || all[index - 1] !== call),
