@@ -60,8 +60,8 @@ test('what is started while the tree is looked at gets the signal to end as well
     const tree = new ProcessTree(lock);
     await started('for i in {1..9}; do sleep 300 & done; echo up; while :; do sleep 300 & done', tree);
     const begun = performance.now();
-    assert.deepEqual((await tree.end(20_000)).surviving, []);
-    assert.ok(performance.now() - begun < 10_000, 'something did not get it, and was killed when patience was over');
+    assert.deepEqual((await tree.end(120_000)).surviving, []);
+    assert.ok(performance.now() - begun < 60_000, 'something did not get it, and was killed when patience was over');
   }
 });
 
@@ -124,8 +124,9 @@ test('endBelow kills one branch of the tree and leaves the others', async () => 
   const other = await started('echo up; exec sleep 302', tree);
   await tree.endBelow(branch);
   const left = await treeOf(process.pid);
+  // By its number: it may not have become the program yet that its shell is about to execute.
   assert.deepEqual(
-    left.filter(({ command }) => command.startsWith('sleep')).map(({ pid }) => pid),
+    left.filter(({ pid, command }) => pid === other || command === 'sleep 301').map(({ pid }) => pid),
     [other],
   );
   await tree.end(1_000);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmod, chown, copyFile, mkdir } from 'node:fs/promises';
 import { test } from 'node:test';
-import { descriptorsOf, treeOf } from '../support/processes.ts';
+import { asleep, descriptorsOf, treeOf } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
 
 /** As a service manager, an administrator at a prompt, or an attacker might leave it. */
@@ -128,6 +128,7 @@ test('variables arrive byte for byte, whatever stands in them', async () => {
 test('a process of the job has descriptors 0 to 2 and no others; input is empty, output are pipes', async () => {
   const call = job.start('sleep 300 & echo "sleeper $!"; wait');
   const [, pid] = /sleeper (\d+)\n/.exec(await call.until('sleeper')) ?? [];
+  await asleep(Number(pid), 'sleep 300');
   const [input, output, errors, ...rest] = await descriptorsOf(Number(pid));
   assert.equal(input, '0 /dev/null');
   assert.match(output ?? '', /^1 pipe:/);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { eventually } from '../support/eventually.ts';
 import { treeOf } from '../support/processes.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -42,7 +43,12 @@ test('nothing else of ours runs beside a script', async () => {
   const job = await (await world.stages()).configured();
   const call = job.start('echo ready; sleep 300');
   await call.until('ready');
-  const tree = await treeOf(await call.pid());
+  const pid = await call.pid();
+  // A command that is just being executed has no command line.
+  await eventually('the last command runs', async () =>
+    (await treeOf(pid)).some(({ command }) => command === 'sleep 300'),
+  );
+  const tree = await treeOf(pid);
   const own = tree.filter(({ command }) => !/^(bash \/|sleep 300$)/.test(command)).map(({ command }) => command);
   assert.equal(own.length, 3, own.join('\n'));
 });

@@ -58,11 +58,28 @@ export async function allGone(what: string, pids: readonly number[], limitMs?: n
   );
 }
 
-/** Open descriptors with what they lead to, in order of number. */
+/** Open descriptors with what they lead to, in order of number; one that is closed meanwhile is left out. */
 export async function descriptorsOf(pid: number): Promise<string[]> {
   const directory = `/proc/${pid}/fd`;
   const numbers = (await readdir(directory)).toSorted((a, b) => Number(a) - Number(b));
-  return Promise.all(numbers.map(async (number) => `${number} ${await readlink(join(directory, number))}`));
+  const open = numbers.map((number) =>
+    readlink(join(directory, number)).then(
+      (target) => `${number} ${target}`,
+      () => undefined,
+    ),
+  );
+  return (await Promise.all(open)).filter((line) => line !== undefined);
+}
+
+/**
+ * Waits until a process has become this program and sleeps in it. Before that it is a copy of the shell that starts
+ * it, with what that shell has open, or has the libraries open that it loads.
+ */
+export async function asleep(pid: number, command: string): Promise<void> {
+  await eventually(`${pid} sleeps in ${command}`, async () => {
+    const found = await view(pid);
+    return found?.command === command && found.state === 'S';
+  });
 }
 
 async function view(pid: number): Promise<ProcessView | undefined> {
