@@ -2,11 +2,11 @@
 // of the config stage, and in every other case it is gone without a trace.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { changeAccounts } from '../support/accounts.ts';
 import { eventually } from '../support/eventually.ts';
 import { allProcesses, signal, treeOf } from '../support/processes.ts';
 import type { LiveCall, StagedJob } from '../support/staged-job.ts';
@@ -63,9 +63,9 @@ test('the plan lies with the response file, is for root alone, and goes with it'
 test('an account whose groups have changed since config gets a jacamar with those that it has now', async () => {
   const job = await (await world.stages()).configured();
   const group = `${account.name}_new`;
-  execFileSync('/usr/sbin/groupadd', [group]);
+  await changeAccounts('groupadd', [group]);
   try {
-    execFileSync('/usr/sbin/usermod', ['-aG', group, account.name]);
+    await changeAccounts('usermod', ['-aG', group, account.name]);
     const call = job.start('id -Gn; echo at work; sleep 300');
     const { ahead, atWork } = await jacamarOf(call);
     assert.ok(ahead !== undefined && atWork !== undefined);
@@ -74,8 +74,7 @@ test('an account whose groups have changed since config gets a jacamar with thos
     assert.ok(!(await allProcesses()).some(({ pid }) => pid === ahead));
     await job.close();
   } finally {
-    execFileSync('/usr/bin/gpasswd', ['-d', account.name, group]);
-    execFileSync('/usr/sbin/groupdel', [group]);
+    await changeAccounts('groupdel', [group]);
   }
 });
 
@@ -115,24 +114,24 @@ test('a call whose job is over leaves nothing of the jacamar that waited', async
 });
 
 test('when jacamar-auth is killed before it has decided, jacamar ends without a word', async () => {
-  const job = await (await world.stages()).configured();
+  const job = await withoutKeys();
+  world.gitlab.behaviour.keys = { delayMs: 60_000 };
   const call = job.start('echo never');
   const said: string[] = [];
   call.onError((text) => said.push(text));
   const auth = await call.pid();
-  await eventually('jacamar waits', async () => (await headStartIfAny(auth)) !== undefined || undefined);
+  await eventually('jacamar waits', () => headStartIfAny(auth));
   signal(auth, 'SIGKILL');
   await call.ended;
+  delete world.gitlab.behaviour.keys;
   await eventually('the account has no process', async () => (await ofAccount()).length === 0 || undefined);
   assert.ok(!call.output().includes('never'));
   assert.ok(!said.join('').includes('internal error'), said.join(''));
 });
 
 test('a jacamar that waits, and was stopped by its user, ends with a stage that fails', async () => {
-  const state = world.at('other-state');
-  const job = await (await world.stages({ options: { auth: { state_dir: state } } })).configured();
-  await rm(join(state, 'keys'), { recursive: true });
-  world.gitlab.behaviour.keys = { delayMs: 1_000, hangUp: true };
+  const job = await withoutKeys();
+  world.gitlab.behaviour.keys = { delayMs: 3_000, hangUp: true };
   const call = job.start('echo never');
   const auth = await call.pid();
   signal(await eventually('jacamar waits', () => headStartIfAny(auth)), 'SIGSTOP');
@@ -141,6 +140,16 @@ test('a jacamar that waits, and was stopped by its user, ends with a stage that 
   assert.equal(outcome.kind, 'system-failure');
   assert.deepEqual(await ofAccount(), []);
 });
+
+let states = 0;
+/** A job whose next stage is decided when the server has answered. */
+async function withoutKeys(): Promise<StagedJob> {
+  states += 1;
+  const state = world.at(`state-${states}`);
+  const job = await (await world.stages({ options: { auth: { state_dir: state } } })).configured();
+  await rm(join(state, 'keys'), { recursive: true });
+  return job;
+}
 
 async function headStartIfAny(auth: number): Promise<number | undefined> {
   try {
