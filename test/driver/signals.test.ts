@@ -33,6 +33,9 @@ async function programs(call: LiveCall): Promise<[number, number]> {
   return [auth.pid, jacamar.pid];
 }
 
+/** A jacamar whose jacamar-auth was killed closes the output a moment before it is gone. */
+const nothingLives = () => eventually('nothing lives', async () => (await processesOf(account.uid)).length === 0);
+
 async function running(commands = 'sleep 300'): Promise<LiveCall> {
   const call = job.start(`echo ready; ${commands}`);
   await call.until('ready');
@@ -84,7 +87,7 @@ for (const signal of ['SIGABRT', 'SIGSEGV', 'SIGTRAP', 'SIGSYS', 'SIGIO', 'SIGKI
       const call = await running('setsid sleep 301 & sleep 300');
       send((await programs(call))[index], signal);
       assert.equal((await call.ended).outcome.kind, 'system-failure');
-      await eventually('nothing lives', async () => (await processesOf(account.uid)).length === 0);
+      await nothingLives();
     });
   }
 }
@@ -100,8 +103,7 @@ test("the runner's SIGKILL ends a job deaf to SIGTERM before the runner gives up
   send(-pid, 'SIGKILL');
   await call.ended;
   assert.ok(performance.now() - killed < 9_000, 'force_kill_timeout is ten seconds');
-  // jacamar closes the output a moment before it is gone.
-  await eventually('nothing lives', async () => (await processesOf(account.uid)).length === 0, 1_000);
+  await nothingLives();
 });
 
 test("a SIGKILL of the runner's shortens a stop that goes on", async () => {
@@ -115,7 +117,7 @@ test("a SIGKILL of the runner's shortens a stop that goes on", async () => {
   send(-pid, 'SIGKILL');
   await call.ended;
   assert.ok(performance.now() - killed < 9_000, 'force_kill_timeout is ten seconds');
-  assert.deepEqual(await processesOf(account.uid), []);
+  await nothingLives();
 });
 
 test('a jacamar that the user has stopped is killed when kill_timeout is over', async () => {
@@ -165,7 +167,7 @@ async function endsWithRunner(driver: string): Promise<void> {
 }
 
 test('a SIGTERM at any moment of a run is no success, unless the script was through', {
-  timeout: 180_000,
+  timeout: 900_000,
 }, async () => {
   for (let moment = 0; moment < 600; moment += 20) {
     const call = job.start('echo begin; sleep 0.1; echo end');
@@ -176,7 +178,7 @@ test('a SIGTERM at any moment of a run is no success, unless the script was thro
   }
 });
 
-test('a SIGTERM at any moment of the other stages is no success that is none', { timeout: 180_000 }, async () => {
+test('a SIGTERM at any moment of the other stages is no success that is none', { timeout: 900_000 }, async () => {
   for (let moment = 0; moment < 400; moment += 20) {
     const other = await world.stages({ options });
     const stop = () => AbortSignal.timeout(moment);
@@ -206,11 +208,12 @@ test('a stage that waits for a lock ends by SIGTERM at once', async () => {
   const ended = other.config({ stop: stop.signal });
   await eventually('jacamar waits', async () => (await processesOf(account.uid)).length === 1);
   await delay(300);
+  const stopped = performance.now();
   stop.abort();
-  const { outcome, durationMs } = await ended;
+  const { outcome } = await ended;
+  assert.ok(performance.now() - stopped < 9_000, 'it would have gone on without the lock after ten seconds');
   send(-(holder.pid ?? 0), 'SIGKILL');
   assert.deepEqual(outcome, systemFailure);
-  assert.ok(durationMs < 10_000);
 });
 
 /** Listening sockets among the descriptors of a process. */
