@@ -14,7 +14,7 @@ import { openWorld } from '../support/world.ts';
 const world = await openWorld({ accounts: [{}, {}] });
 const { gitlab, account } = world;
 const [, victim = account] = world.accounts;
-const now = Math.floor(Date.now() / 1000);
+const now = () => Math.floor(Date.now() / 1000);
 
 interface Refusal {
   readonly title: string;
@@ -30,9 +30,9 @@ const weakClaims = ({ serverUrl, userId }: JobFacts) => ({
     iss: serverUrl,
     sub: String(userId),
     aud: serverUrl,
-    iat: now,
-    nbf: now,
-    exp: now + 120,
+    iat: now(),
+    nbf: now(),
+    exp: now() + 120,
     user_login: victim.name,
   },
 });
@@ -82,7 +82,7 @@ const refusals: readonly Refusal[] = [
   },
   {
     title: 'with an expired token',
-    wishes: { token: (facts) => gitlab.tokenFor(facts, { issuedAt: now - 9000 }) },
+    wishes: { token: (facts) => gitlab.tokenFor(facts, { issuedAt: now() - 9000 }) },
     code: 'ERR_TOKEN_EXPIRED',
     reason: /expired at 20/,
   },

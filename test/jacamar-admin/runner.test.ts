@@ -181,9 +181,9 @@ test('a job that is canceled before it starts calls no driver', async () => {
 
 test('the job timeout stops the script and is named in the log', async () => {
   await using driver = await fakeDriver();
-  const result = await playJob(driver.settings, job({ script: ['sleep 60'] }, 1));
+  const result = await playJob(driver.settings, job({ script: ['sleep 60'] }, 4));
   assert.equal(result.verdict, 'timeout');
-  assert.match(result.jobLog, /^ERROR: Job failed: execution took longer than 1s seconds$/m);
+  assert.match(result.jobLog, /^ERROR: Job failed: execution took longer than 4s seconds$/m);
 });
 
 test('RUNNER_SCRIPT_TIMEOUT stops the script, and after_script still runs', async () => {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { parse } from 'smol-toml';
 import { type TrialOptions, trial } from '../../src/jacamar-admin/trial.ts';
-import { type FakeDriver, fakeDriver, HONEST_RUN } from './fake-driver.ts';
+import { type FakeDriver, fakeDriver } from './fake-driver.ts';
 
 const CONFIGURATION = `[general]
 executor = "shell"
@@ -158,8 +158,9 @@ test('the job cannot steer the terminal', async () => {
 });
 
 test('canceling ends the trial with after_script and cleanup', async () => {
-  await using driver = await fakeDriver({ run: `[ "$3" = build_script ] && exec sleep 60\n${HONEST_RUN}` });
-  const { status, shown } = await play(driver, { cancelAfter: 1 });
+  // Nothing before the script takes any time, so that it has begun by then.
+  await using driver = await fakeDriver({ run: '[ "$3" = build_script ] && exec sleep 600; exit 0' });
+  const { status, shown } = await play(driver, { cancelAfter: 4 });
   assert.equal(status, 1);
   assert.match(shown, /^The job of alice was canceled in build_script\.$/m);
 });
