@@ -20,7 +20,9 @@ const site = await BatchSite.open({});
 const { world } = site;
 
 const SYSTEM_FAILURE = { kind: 'system-failure', text: 'exit status 2' };
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 180_000;
+/** Shorter than what a command may take. */
+const LATE_MS = 25_000;
 const FOREVER = Number.POSITIVE_INFINITY;
 
 const CONNECTION_LOST = {
@@ -198,11 +200,11 @@ describe('while a job runs', { concurrency: 6 }, () => {
 
   it('a slow scheduler holds up neither its output nor its end', async () => {
     const slurm = await scheduler();
-    slurm.commands.disturb('squeue', late(20_000));
+    slurm.commands.disturb('squeue', late(LATE_MS));
     const job = await running(slurm, 'echo last words; exit 6');
     await eventually('squeue is asked', () => slurm.commands.count('squeue') > 0, LIMIT_MS);
     await letGo(job);
-    await eventually('its last line is shown', () => /^last words$/m.test(job.call.output()), 10_000);
+    await eventually('its last line is shown', () => /^last words$/m.test(job.call.output()), LATE_MS);
     assert.equal(exitCodeOf(await job.call.ended), 6);
   });
 
@@ -464,13 +466,16 @@ describe('the end of a job', { concurrency: 6 }, () => {
 
 describe('while a job waits', { concurrency: 6 }, () => {
   it('each reason is told once, with the words of the scheduler in plain ones', async () => {
-    const slurm = await scheduler({
-      waits: [
-        { reason: 'Priority', ms: 4_000 },
-        { reason: 'Resources', ms: 4_000 },
-      ],
-    });
+    const slurm = await scheduler({ waits: [{ reason: 'Priority', ms: FOREVER }] });
     const job = await waiting(slurm);
+    for (const [told, next] of [
+      [/higher priority/, () => (job.fake.reason = 'Resources')],
+      [/is free/, () => slurm.engine.start(job.fake)],
+    ] as const) {
+      await eventually(`the job log tells ${told}`, () => told.test(job.call.output()), LIMIT_MS);
+      await asked(slurm, 'squeue', 2);
+      next();
+    }
     const { outcome, stdout } = await job.call.ended;
     assert.equal(outcome.kind, 'success', stdout);
     assert.equal(stdout.match(/higher priority/g)?.length, 1, stdout);
@@ -557,7 +562,8 @@ describe('while a job waits', { concurrency: 6 }, () => {
     const [ofOne, ofMany] = [queries(alone) - before.alone, queries(crowded) - before.crowded];
     for (const call of [one.call, ...calls]) call.stop();
     await Promise.all([one.call.ended, ...calls.map(({ ended }) => ended)]);
-    assert.ok(ofMany <= ofOne + 2, `${ofMany} questions of 32 jobs, ${ofOne} of one`);
+    // An answer takes some time, and that of the one may take longer.
+    assert.ok(ofMany <= 2 * ofOne, `${ofMany} questions of 32 jobs, ${ofOne} of one`);
     assert.ok([...crowded.engine.jobs.values()].every(({ end }) => end === 'cancelled'));
   });
 });

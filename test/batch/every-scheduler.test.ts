@@ -27,7 +27,7 @@ const site = await BatchSite.open({});
 const { world } = site;
 
 const SYSTEM_FAILURE = { kind: 'system-failure', text: 'exit status 2' };
-const LIMIT_MS = 90_000;
+const LIMIT_MS = 180_000;
 
 async function sources(): Promise<readonly Source[]> {
   if (wanted !== undefined) return [await realScheduler(wanted)];

@@ -16,7 +16,7 @@ const site = await BatchSite.open({});
 const { world } = site;
 
 const SYSTEM_FAILURE = { kind: 'system-failure', text: 'exit status 2' };
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 180_000;
 
 async function opened<Fake extends FrontEnd>(open: () => Promise<Fake>): Promise<Fake> {
   const fake = await open();

@@ -7,7 +7,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, stat, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { createServer, type ListenOptions, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -28,7 +28,7 @@ const run = promisify(execFile);
 
 /** mariadbd lies in the last one with the RHEL family. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec';
-const START_LIMIT_MS = 30_000;
+const START_LIMIT_MS = 120_000;
 
 export class SlurmLab {
   /** Readable by all, since users' commands need the configuration and the socket in it. */
@@ -243,14 +243,19 @@ async function give(path: string, account: string): Promise<void> {
   await chown(path, id('-u'), id('-g'));
 }
 
-/** Below the range that the system gives to outgoing connections, so that none of them takes it meanwhile. */
+/**
+ * Below the range that the system gives to outgoing connections, so that none of them takes it meanwhile. Nor does
+ * another lab: daemons listen some seconds later only, and this process holds an abstract socket for each port.
+ */
 async function freePorts(): Promise<LabPorts> {
   const held: Server[] = [];
   const next = async (): Promise<number> => {
     for (;;) {
       const port = randomInt(20_000, 32_000);
-      const server = await listening(port);
+      const claim = await listening({ path: `\0jt_slurm_port_${port}` });
+      const server = claim && (await listening({ port, host: '127.0.0.1' }));
       if (server === undefined) continue;
+      claim?.unref();
       held.push(server);
       return port;
     }
@@ -266,10 +271,10 @@ async function freePorts(): Promise<LabPorts> {
   return ports;
 }
 
-async function listening(port: number): Promise<Server | undefined> {
+async function listening(at: ListenOptions): Promise<Server | undefined> {
   const { promise, resolve } = Promise.withResolvers<Server | undefined>();
   const server = createServer();
   server.once('error', () => resolve(undefined));
-  server.listen(port, '127.0.0.1', () => resolve(server));
+  server.listen(at, () => resolve(server));
   return promise;
 }
