@@ -79,7 +79,7 @@ describe('the line of a key', () => {
     ];
     const start = performance.now();
     for (const text of texts) lineFinder(`${text}\n[t]\ny = 1`)(['t', 'y']);
-    assert.ok(performance.now() - start < 10_000);
+    assert.ok(performance.now() - start < 60_000);
   });
 });
 

@@ -51,11 +51,11 @@ test('fifty megabytes arrive whole', async () => {
   assert.ok(stderr.toString().includes(createHash('sha256').update(stdout).digest('hex')));
 });
 
-test('memory stays flat: three hundred megabytes go through', { timeout: 120_000 }, async () => {
+test('memory stays flat: three hundred megabytes go through', async () => {
   let length = 0;
   const child = await runUnread('head -c 314572800 /dev/zero; echo done >&2; sleep 300');
   child.stdout?.on('data', (chunk: Buffer) => (length += chunk.length));
-  await eventually('all of it is here', () => length === 314_572_800, 100_000);
+  await eventually('all of it is here', () => length === 314_572_800, 300_000);
   const [auth, jacamar] = await treeOf(child.pid ?? 0);
   for (const process of [auth, jacamar]) assert.ok((await peakOf(process?.pid ?? 0)) < 160_000);
   child.kill('SIGTERM');

@@ -82,7 +82,7 @@ test('a profile that hangs is named in the job log while it does, and a cancel e
   await profile('X=1\nsleep 250\n');
   const call = job.start('true');
   let heard = '';
-  const said = eventually('the log names the line', () => heard.includes('get past') && heard, 40_000);
+  const said = eventually('the log names the line', () => heard.includes('get past') && heard);
   call.onError((text) => (heard += text));
   assert.match(await said, /still busy with your profile after 20 s; .* \S+\/\.bash_profile, line 2 \(sleep\)\.\n/);
   call.stop();
@@ -151,7 +151,7 @@ test('a file named by BASH_ENV that hangs is named with its line while it does',
   const call = job.start('true');
   let heard = '';
   call.onError((text) => (heard += text));
-  const said = await eventually('the log names the line', () => heard.includes('look at') && heard, 40_000);
+  const said = await eventually('the log names the line', () => heard.includes('look at') && heard);
   assert.match(said, /^Bash has not begun your script after 20 s\. .* \S+\/\.env, line 2 \(sleep\)\.\n/);
   call.stop();
   assert.equal((await call.ended).outcome.kind, 'system-failure');
@@ -235,7 +235,7 @@ test('a logout file that hangs holds no stage for long, not even with an agent a
   await writeFile(join(account.home, '.bash_logout'), 'sleep 250\n');
   const { outcome, durationMs } = await job.run('exit 7');
   assert.equal(outcome.kind === 'build-failure' && outcome.exitCode, 7);
-  assert.ok(durationMs < 20_000, `${durationMs} ms`);
+  assert.ok(durationMs < 60_000, `${durationMs} ms`);
 });
 
 for (const text of ['false', 'exit 1', 'exit 99', 'kill -KILL $$']) {

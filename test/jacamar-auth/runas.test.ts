@@ -273,14 +273,14 @@ describe('a script that does not end', () => {
     const started = performance.now();
     const body = `setsid sleep 1000 & echo $! > ${file}; echo '{}'`;
     await assert.rejects(askBody(context, body), code('ERR_RUNAS_BROKEN'));
-    assert.ok(performance.now() - started < 10_000);
+    assert.ok(performance.now() - started < 60_000);
     await until(() => isGone(Number(readFileSync(file, 'utf8'))));
   });
 });
 
 /** Waits for something outside that no event tells of. */
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   while (!condition()) {
     assert.ok(performance.now() < deadline, `never true: ${condition}`);
     await new Promise((resolve) => setImmediate(resolve));

@@ -173,7 +173,7 @@ describe('asking', { concurrency: true }, () => {
       const started = performance.now();
       await assert.rejects(askAt(url), unreachable(/no answer within 10 s/));
       const elapsed = performance.now() - started;
-      assert.ok(elapsed > 9_500 && elapsed < 14_000, `${elapsed} ms`);
+      assert.ok(elapsed > 9_500 && elapsed < 60_000, `${elapsed} ms`);
     });
   }
 });

@@ -11,5 +11,5 @@ test("two jobs whose processes have one number, in two containers, do not take e
   const racer = join(import.meta.dirname, '../support/scripts-racer.ts');
   const run = promisify(execFile);
   const container = ['--pid', '--fork', '--mount-proc', '--kill-child', process.execPath, racer, base];
-  await Promise.all(['1', '2'].map((job) => run('unshare', [...container, job, '1000'], { timeout: 120_000 })));
+  await Promise.all(['1', '2'].map((job) => run('unshare', [...container, job, '1000'], { timeout: 600_000 })));
 });

@@ -44,7 +44,7 @@ function inZsh(program: string, line: string): string {
     zpty -r -m inner said '*READY*'
     zpty -w inner $'${line.replaceAll('\t', '\\t')}'
     zpty -r -m inner said '*GOT <*>*'; print -r -- $said; zpty -d inner`;
-  const { stdout } = spawnSync('zsh', ['-f', '-c', script], { encoding: 'utf8', cwd: SHARE, timeout: 20_000 });
+  const { stdout } = spawnSync('zsh', ['-f', '-c', script], { encoding: 'utf8', cwd: SHARE, timeout: 120_000 });
   return /GOT <([^>]*)>/.exec(stdout)?.[1] ?? stdout;
 }
 

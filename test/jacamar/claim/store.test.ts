@@ -125,6 +125,6 @@ it('programs that race for three numbers without locks never have one at the sam
   mkdirSync(join(directory, 'claims'));
   const racer = join(import.meta.dirname, '../../support/claim-racer.ts');
   const run = promisify(execFile);
-  const races = Array.from({ length: 6 }, () => run(process.execPath, [racer, directory, '40'], { timeout: 120_000 }));
+  const races = Array.from({ length: 6 }, () => run(process.execPath, [racer, directory, '40'], { timeout: 600_000 }));
   await Promise.all(races);
 });
