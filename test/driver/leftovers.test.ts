@@ -61,18 +61,21 @@ test('an agent that the profile starts for each shell goes with the stage', asyn
   assert.equal(stdout, 'done\n');
 });
 
+/** Of this run alone, since it is looked for among the processes of root. */
+const OF_ROOT = `sleep 30789.${process.pid}`;
+
 test('a process that became root, which the account may not signal, is ended by jacamar-auth', async () => {
   const program = world.at('become-root');
   await copyFile('/usr/bin/setpriv', program);
   await chmod(program, 0o4755);
   await chmod(world.directory, 0o711);
   const { outcome, stderr } = await job.run(
-    `setsid ${program} --reuid 0 --regid 0 --clear-groups sleep 30789 & until pgrep -u 0 -f "^sleep 30789" >/dev/null; do sleep 0.02; done`,
+    `setsid ${program} --reuid 0 --regid 0 --clear-groups ${OF_ROOT} & until pgrep -u 0 -f "^${OF_ROOT}" >/dev/null; do sleep 0.02; done`,
   );
   assert.deepEqual(outcome, { kind: 'system-failure', text: 'exit status 2' });
   assert.match(stderr, /^these processes of the job could not be ended: sleep \(\d+\)/m);
   assert.deepEqual(
-    (await allProcesses()).filter(({ command }) => command === 'sleep 30789'),
+    (await allProcesses()).filter(({ command }) => command === OF_ROOT),
     [],
   );
 });
