@@ -113,13 +113,15 @@ test('a change makes the pauses short again', async (t) => {
   const { scheduler, watcher } = setUp(t);
   const one = watcher('1');
   await pass(300, [one]);
+  assert.notEqual((await one.look())?.interval, 5_000);
   scheduler.state = 'RUNNING';
   const intervals: (number | undefined)[] = [];
   for (let second = 0; second < 75; second++) {
     await pass(1, [one]);
     intervals.push((await one.look())?.interval);
   }
-  assert.ok(intervals[0] !== 5_000 && intervals.includes(5_000), intervals.join(' '));
+  // The next question, which hears of it, may come in the first of these seconds: the pauses are random.
+  assert.ok(intervals.includes(5_000), intervals.join(' '));
 });
 
 test('reasons to wait that change all the time keep no pause short', async (t) => {
