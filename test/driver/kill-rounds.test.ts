@@ -11,7 +11,10 @@ assert.ok(rounds >= 1, `KILL_ROUNDS is ${process.env['KILL_ROUNDS']}`);
 const seed = Number(process.env['KILL_SEED'] || Date.now() % 1_000_000);
 const world = await openWorld({ accounts: [{}, {}] });
 
-test(`${rounds} kills at random moments leave nothing behind, and the next job runs`, async () => {
+/** Of some seconds of work for each round, when the machine has other work as well. */
+const timeout = rounds * 10_000;
+
+test(`${rounds} kills at random moments leave nothing behind, and the next job runs`, { timeout }, async () => {
   const plan = { rounds: rounds / world.accounts.length, latestMs: 500 };
   await Promise.all(
     world.accounts.map((account, index) => playKillRounds(world, account, { ...plan, seed: seed + index })),
