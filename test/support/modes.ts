@@ -77,7 +77,7 @@ class Suite {
   }
 
   async #job(): Promise<StagedJob> {
-    return (await this.#world.stages({ options, settings: { gracefulKillMs: 5_000 } })).configured();
+    return (await this.#world.stages({ options })).configured();
   }
 
   async #running(commands: string): Promise<{ job: StagedJob; call: LiveCall }> {

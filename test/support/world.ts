@@ -186,7 +186,7 @@ export class World {
       configuration: wishes.configuration ?? (await this.configure(wishes.options)),
       options: [...(this.deployment.byHand === true ? ['--no-auth'] : []), ...(wishes.driverOptions ?? [])],
     };
-    const impatient: Partial<RunnerSettings> = { retryPauseMs: 10, stageRetryPauseMs: 10, gracefulKillMs: 30_000 };
+    const impatient: Partial<RunnerSettings> = { retryPauseMs: 10, stageRetryPauseMs: 10, gracefulKillMs: 120_000 };
     return runnerSettings({
       stages: driverStages(driver),
       temporaryRoot: this.at('runner'),
