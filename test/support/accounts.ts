@@ -91,6 +91,8 @@ async function idsOf(name: string): Promise<number[]> {
   return [Number(uid.stdout), Number(gid.stdout)];
 }
 
+const TURN_LIMIT_MS = 300_000;
+
 /** Of this process: the next change waits for the last one. */
 let lastChange: Promise<void> = Promise.resolve();
 
@@ -108,8 +110,6 @@ export function changeAccounts(tool: string, args: readonly string[], accepted: 
   lastChange = change.catch(() => {});
   return change;
 }
-
-const TURN_LIMIT_MS = 300_000;
 
 /** False when another one holds the lock. */
 async function tryChange(tool: string, args: readonly string[], accepted: readonly number[]): Promise<boolean> {
