@@ -74,11 +74,11 @@ struct CapabilitySets {
   return unless(std::equal(scratch.begin(), end, wanted.groups.begin(), wanted.groups.end()), Step::proof_groups);
 }
 
-/// The session keyring outlives setresuid and exec: a job would find the keys of root, or of the job before.
-/// A new one, as the account. Where the call is missing or forbidden (containers), the job cannot make it either.
-[[nodiscard]] Outcome leave_keyring() noexcept {
+/// A new session keyring, or the error. The old one outlives setresuid and exec: a job would find the keys of root, or
+/// of the job before. Where the call is missing or forbidden (containers), the job cannot make it either.
+[[nodiscard]] int join_new_keyring() noexcept {
   const bool joined = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0;
-  return unless(joined || errno == ENOSYS || errno == EPERM, Step::keyring, errno);
+  return joined || errno == ENOSYS || errno == EPERM ? 0 : errno;
 }
 
 /// With CAP_SETUID left in any set the way back to root is one call (found in practice with file
@@ -113,10 +113,14 @@ Outcome drop(const Credentials& to, std::vector<gid_t>& scratch, Rights rights) 
   // Else leaving uid 0 empties the sets. Exec takes this back, and what it kept: the sets of a process that is
   // not root become those of the program file.
   if (rights != Rights::nothing && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return Failure{Step::keep, errno};
+  // The account's quota may be used up, by 200 jobs that wait, or by the account itself. Then the job has to do with
+  // a new one that counts as ours.
+  const int spare_error = join_new_keyring();
   if (syscall(SYS_setgroups, to.groups.size(), to.groups.data()) != 0) return Failure{Step::groups, errno};
   if (syscall(SYS_setresgid, to.gid, to.gid, to.gid) != 0) return Failure{Step::gid, errno};
   if (syscall(SYS_setresuid, to.uid, to.uid, to.uid) != 0) return Failure{Step::uid, errno};
-  if (auto failure = leave_keyring()) return failure;
+  const int error = join_new_keyring();
+  if (error != 0 && (error != EDQUOT || spare_error != 0)) return Failure{Step::keyring, error};
   if (auto failure = clear_capabilities(rights)) return failure;
   if (auto failure = prove_ids(to)) return failure;
   if (auto failure = prove_groups(to, scratch)) return failure;

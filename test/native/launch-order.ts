@@ -7,7 +7,7 @@ import { finished } from './built.ts';
  * way to the program after the proof.
  */
 export const LAUNCH_ORDER = [
-  ...['setsid', 'close_range', 'umask', 'setgroups', 'setresgid', 'setresuid', 'keyctl', 'capset', 'capget'],
+  ...['setsid', 'close_range', 'umask', 'keyctl', 'setgroups', 'setresgid', 'setresuid', 'keyctl', 'capset', 'capget'],
   ...[
     'getresuid',
     'getresgid',

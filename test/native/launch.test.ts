@@ -82,29 +82,36 @@ test('the child makes its system calls in the order that the design fixes', asyn
 });
 
 // What the parent's session keyring holds (keys of root, or of the job before) must not be the job's to find.
-test('the child has a session keyring of its own', async () => {
-  const search = (credentials: LaunchPlan['credentials']) => {
+describe('the session keyring', () => {
+  const FOUND = 10;
+  const MISSING = 11;
+
+  /** Whether a launched program finds a key that root's session has. */
+  async function search(credentials: LaunchPlan['credentials']): Promise<number | null> {
     const { credentials: _, ...rest } = examplePlan;
-    const plan = { ...rest, ...(credentials ? { credentials } : {}) };
-    const keyctl = { file: '/usr/bin/keyctl', argv: ['keyctl', 'search', '@s', 'user', 'jt_key'] };
-    return `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(addonFile('credentials'))});
-      const pid = m.exports.launch(${JSON.stringify({ ...plan, ...keyctl })});
+    const look = shell(`keyctl search @s user jt_key; [ $? = 0 ] && exit ${FOUND}; exit ${MISSING}`);
+    const plan = JSON.stringify({ ...rest, ...look, ...(credentials ? { credentials } : {}) });
+    const code = `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(addonFile('credentials'))});
+      const pid = m.exports.launch(${plan});
       const look = () => { const s = m.exports.wait(pid); s ? process.exit(s.exitCode) : setTimeout(look, 10); }; look();`;
-  };
-  const found = (code: string) =>
-    finished('keyctl', [
-      'session',
-      '-',
-      'sh',
-      '-c',
-      'keyctl add user jt_key x @s; exec "$@"',
-      'sh',
-      process.execPath,
-      '-e',
-      code,
-    ]);
-  assert.equal((await found(search(undefined))).code, 0, 'root itself finds the key');
-  assert.equal((await found(search(examplePlan.credentials))).code, 1);
+    const withKey = ['sh', '-c', 'keyctl add user jt_key x @s; exec "$@"', 'sh', process.execPath, '-e', code];
+    return (await finished('keyctl', ['session', '-', ...withKey])).code;
+  }
+
+  test('of the child is its own', async () => {
+    assert.equal(await search(undefined), FOUND, 'root itself finds the key');
+    assert.equal(await search(examplePlan.credentials), MISSING);
+  });
+
+  test('of the child is a new one even when the account has used up its quota of keys', async (t) => {
+    const { uid, gid } = examplePlan.credentials ?? assert.fail();
+    const asAccount = (script: string) =>
+      finished('setpriv', [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', 'sh', '-c', script]);
+    t.after(() => asAccount('keyctl clear @u'));
+    await asAccount('n=0; while keyctl add user "jt_$n" x @u; do n=$((n + 1)); done');
+    assert.match((await asAccount('keyctl add user jt_key x @u')).stderr, /quota/i);
+    assert.equal(await search(examplePlan.credentials), MISSING);
+  });
 });
 
 describe('failures of a launch', () => {
