@@ -34,8 +34,17 @@ async function main(argv: readonly string[], environment: Environment, stop: Abo
 }
 
 async function runWorkspace(options: WorkspaceOptions, stop: AbortSignal): Promise<number> {
+  const unread = new AbortController();
+  const write = (text: string) => {
+    try {
+      writeFully(1, text, 60_000);
+    } catch {
+      // A pager that was left: what is not seen need not be done.
+      unread.abort();
+    }
+  };
   try {
-    return (await workspace(options, (text) => writeFully(1, text, 60_000), stop)) ? 0 : INCOMPLETE;
+    return (await workspace(options, write, AbortSignal.any([stop, unread.signal]))) ? 0 : INCOMPLETE;
   } catch (error) {
     if (!(error instanceof JacamarError)) throw error;
     tell(`jacamar-admin: ${error.message}`);
@@ -64,6 +73,8 @@ function worldOf(environment: Environment): TrialWorld {
     (interrupts === 1 ? cancel : force).abort();
   });
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => force.abort());
+  // A pager that was left, or a terminal that is gone: the job must not be left without its cleanup.
+  process.stdout.on('error', () => force.abort());
   return {
     write: (text) => void process.stdout.write(text),
     colours: process.stdout.isTTY === true && (environment['NO_COLOR'] ?? '') === '',

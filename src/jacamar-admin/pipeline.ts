@@ -2,6 +2,7 @@
 // make a different script out of the file is refused by name, whatever a trial merely leaves out is warned about.
 import { type Document, parseDocument } from 'yaml';
 import { JobError } from '../contract/errors.ts';
+import { printable } from '../contract/text.ts';
 import { type VariableParts, variable } from './job.ts';
 
 /** What a trial takes from the file. */
@@ -143,6 +144,7 @@ function isMapping(value: unknown): value is Mapping {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+// Names of jobs and keys are the words of whoever wrote the file.
 function pipelineError(code: string, message: string): JobError {
-  return new JobError({ code: `ERR_TRIAL_PIPELINE_${code}`, message });
+  return new JobError({ code: `ERR_TRIAL_PIPELINE_${code}`, message: printable(message) });
 }

@@ -1,5 +1,5 @@
-// What an administrator sees of a trial. All output of the job is made harmless first: it is written by others, and
-// the terminal of an administrator must not obey it.
+// What an administrator sees of a trial. All output of the job is made harmless first, and so is what its file says: they
+// are written by others, and the terminal of an administrator must not obey them.
 import type { StageRecord } from './attempt.ts';
 import type { OutputStream } from './driver-call.ts';
 import type { LineOrigin } from './job-log.ts';
@@ -55,9 +55,9 @@ export class TrialReport {
     this.#print(`  login          ${user}`);
     this.#print(`  configuration  ${configuration}`);
     for (const change of changes) this.#print(`                 in a copy: ${change}`);
-    this.#print(`  job            ${job}`);
+    this.#print(`  job            ${harmless(job)}`);
     this.#print(`  GitLab         ${serverUrl} (stand-in of this trial)`);
-    for (const warning of warnings) this.#print(this.#paint('yellow', `  note           ${warning}`));
+    for (const warning of warnings) this.#print(this.#paint('yellow', `  note           ${harmless(warning)}`));
     this.#print('');
   }
 

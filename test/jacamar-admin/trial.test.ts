@@ -157,6 +157,16 @@ test('the job cannot steer the terminal', async () => {
   assert.match(shown, /^ {2}\| red \\u001b\]0;title\\u0007$/m);
 });
 
+test('nor can the file that it is taken from', async () => {
+  await using driver = await fakeDriver();
+  const gitlabCi = join(driver.directory, '.gitlab-ci.yml');
+  await writeFile(gitlabCi, '"a\\a": {script: [id], "k\\a": 1}\n');
+  const { shown } = await play(driver, { gitlabCi });
+  assert.match(shown, /^ {2}job {12}a\\u0007 of /m);
+  assert.match(shown, /^ {2}note .*`k\\u0007` is ignored/m);
+  await assert.rejects(play(driver, { gitlabCi, job: 'b' }), { message: /jobs of this file: a\\u0007$/ });
+});
+
 test('canceling ends the trial with after_script and cleanup', async () => {
   // Nothing before the script takes any time, so that it has begun by then.
   await using driver = await fakeDriver({ run: '[ "$3" = build_script ] && exec sleep 600; exit 0' });
@@ -181,7 +191,9 @@ test('nothing is left behind, unless it was asked to stay', async () => {
   await import('node:fs/promises').then(({ rm }) => rm(directory, { recursive: true }));
 });
 
-function runMain(args: string[], onOutput: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => {}) {
+type OnOutput = (text: string, kill: (signal: NodeJS.Signals) => void, leave: () => void) => void;
+
+function runMain(args: string[], onOutput: OnOutput = () => {}) {
   const main = join(import.meta.dirname, '../../src/jacamar-admin/main.ts');
   const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
@@ -190,7 +202,8 @@ function runMain(args: string[], onOutput: (text: string, kill: (signal: NodeJS.
   });
   child.stdout.on('data', (chunk) => {
     output.stdout += chunk;
-    onOutput(output.stdout, (signal) => child.kill(signal));
+    const leave = () => child.stdout.destroy();
+    onOutput(output.stdout, (signal) => child.kill(signal), leave);
   });
   return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
     child.on('close', (status) => resolve({ status, ...output }));
@@ -227,4 +240,17 @@ test('Ctrl-C cancels the job as GitLab does, and cleanup follows', async () => {
   assert.equal(status, 1);
   assert.match(stdout, /^cleanup_file_variables .*exit status 0$/m);
   assert.match(stdout, /The job of alice was canceled in build_script\./);
+});
+
+test('when nobody reads any more, or the terminal is gone, the job is stopped and cleanup follows', async () => {
+  await using driver = await fakeDriver({ cleanup: 'touch "$HERE/cleaned"' });
+  const configuration = join(driver.directory, 'custom.toml');
+  await writeFile(configuration, CONFIGURATION);
+  const script = 'echo started; while sleep 0.1; do echo more; done';
+  const args = ['trial', '--user', 'alice', '--configuration', configuration, '--jacamar-auth', driver.executable];
+  const { status, stderr } = await runMain([...args, '--script', script], (text, _kill, leave) => {
+    if (/\| started$/m.test(text)) leave();
+  });
+  assert.deepEqual([status, stderr], [1, '']);
+  assert.equal(await driver.read('cleaned'), '');
 });
