@@ -42,8 +42,13 @@ interface Errand {
   readonly onProgress: (entries: number) => void;
 }
 
-/** How much longer than agreed the account's process may take before it is killed, in milliseconds. */
+/** How much longer than agreed, or after a stop, the account's process may take before it is killed, in milliseconds. */
 const GRACE_MS = 15_000;
+/**
+ * How long it is waited for when it was killed, in milliseconds. Whoever traces a process keeps its end from its
+ * parent: ptrace(2).
+ */
+const DEATH_MS = 5_000;
 /** More is no list of build directories. */
 const MOST_OUTPUT = 64 * 1024 * 1024;
 
@@ -64,12 +69,15 @@ export async function keepHouse(errand: Errand): Promise<Account> {
 async function visit(errand: Errand): Promise<Heard> {
   const { wishes, stop } = errand;
   const child = launch(errand);
-  const onStop = () => child.signal('SIGTERM');
+  const killIn = (milliseconds: number) => setTimeout(() => child.signal('SIGKILL'), milliseconds).unref();
+  const onStop = () => {
+    child.signal('SIGTERM');
+    killIn(GRACE_MS);
+  };
   stop.addEventListener('abort', onStop);
-  const timer = setTimeout(() => child.signal('SIGKILL'), wishes.timeLimitMs + GRACE_MS);
+  const timer = killIn(wishes.timeLimitMs + GRACE_MS);
   try {
-    const [heard, complaint, status] = await Promise.all([listen(child, errand), collect(child), child.exited]);
-    const ending = 'exitCode' in status && status.exitCode === 0 ? '' : describeExit(status);
+    const [heard, complaint, ending] = await Promise.all([listen(child, errand), collect(child), child.ended]);
     return { directories: heard.directories, error: complaint || heard.error || ending };
   } finally {
     clearTimeout(timer);
@@ -80,7 +88,8 @@ async function visit(errand: Errand): Promise<Heard> {
 interface Child {
   readonly output: Socket;
   readonly complaints: Socket;
-  readonly exited: Promise<ExitStatus>;
+  /** What is wrong with how it ended; empty for a good end. */
+  readonly ended: Promise<string>;
   /** Nothing once it has ended: its number may be another's then. */
   signal(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
@@ -103,15 +112,24 @@ function launch({ household: { account, base }, wishes, jacamar, credentials }: 
 
 function watch(pid: number, output: Socket, complaints: Socket, credentials: Credentials): Child {
   let hasEnded = false;
+  const undead = Promise.withResolvers<string>();
   const exited = waitForExit(pid, credentials).finally(() => {
     hasEnded = true;
+  });
+  const ended = Promise.race([exited.then(wrongWith), undead.promise]).finally(() => {
     // Somebody of the account's may hold copies of them.
     setTimeout(() => [output, complaints].forEach((socket) => void socket.destroy()), SILENCE_MS).unref();
   });
   const signal = (name: 'SIGTERM' | 'SIGKILL') => {
-    if (!hasEnded) credentials.signal(pid, constants.signals[name]);
+    if (hasEnded) return;
+    credentials.signal(pid, constants.signals[name]);
+    if (name === 'SIGKILL') setTimeout(undead.resolve, DEATH_MS, 'it was killed, and does not end').unref();
   };
-  return { output, complaints, exited, signal };
+  return { output, complaints, ended, signal };
+}
+
+function wrongWith(status: ExitStatus): string {
+  return 'exitCode' in status && status.exitCode === 0 ? '' : describeExit(status);
 }
 
 function argumentsFor({ olderThanMs, budget, remove, timeLimitMs }: Wishes): string[] {
@@ -149,12 +167,14 @@ async function listen(child: Child, { onProgress }: Errand): Promise<Heard> {
   return { directories, error };
 }
 
-/** readline keeps a line of any length, so the whole has a limit. */
+/** readline keeps a line of any length, so the whole has a limit; and it hears of the end of its input alone. */
 function linesOf({ output, signal }: Child): Interface {
   output.on('data', () => {
     if (output.bytesRead > MOST_OUTPUT) signal('SIGKILL');
   });
-  return createInterface({ input: output });
+  const lines = createInterface({ input: output });
+  output.once('close', () => lines.close());
+  return lines;
 }
 
 const LONGEST_COMPLAINT = 2_000;

@@ -2,7 +2,8 @@
 // too: it is root's, and walks through what is theirs.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -18,7 +19,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { DirectoryLine } from '../../src/contract/workspace-lines.ts';
-import type { TestAccount } from '../support/accounts.ts';
+import { processesOf, type TestAccount } from '../support/accounts.ts';
+import { eventually } from '../support/eventually.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -61,7 +63,8 @@ function plant(account: TestAccount, name: string, { kib = 4, days = 0, base = b
 
 function call(configuration: string, ...args: readonly string[]) {
   const program = world.installation.program('jacamar-admin');
-  return spawnSync(program, ['workspace', '--configuration', configuration, ...args], { encoding: 'utf8' });
+  const words = ['workspace', '--configuration', configuration, ...args];
+  return spawnSync(program, words, { encoding: 'utf8', timeout: 120_000, killSignal: 'SIGKILL' });
 }
 
 function report(configuration: string, ...args: readonly string[]) {
@@ -283,16 +286,66 @@ test('an account that cannot be used is told when it was asked for', async () =>
   );
 });
 
+/** A configuration with another jacamar, whose text stands for what an account makes of its own process. */
+async function withJacamar(script: string): Promise<string> {
+  const path = join(dirname(world.installation.program('jacamar')), 'odd');
+  writeFileSync(path, `#!/bin/bash\n${script}\n`);
+  chmodSync(path, 0o755);
+  return await world.configure({ auth: { jacamar_path: path } });
+}
+
 test("nonsense in place of an account's list is told as that", async () => {
   const account = await addAccount();
-  const jacamar = join(dirname(world.installation.program('jacamar')), 'nonsense');
-  writeFileSync(jacamar, '#!/bin/sh\nprintf \'{"line":"directory","path":"x"}\\n\'; exec sleep 600\n');
-  chmodSync(jacamar, 0o755);
-  const odd = await world.configure({ auth: { jacamar_path: jacamar } });
+  const odd = await withJacamar('printf \'{"line":"directory","path":"x"}\\n\'; exec sleep 600');
   const { status, accounts } = report(odd, '--user', account.name);
   assert.equal(status, 1);
   assert.notEqual(accounts[0]?.error, undefined);
   assert.deepEqual(accounts[0]?.directories, []);
+});
+
+test('an account that traces its process holds up nobody: what cannot be seen to end is given up', async () => {
+  const account = await addAccount();
+  const odd = await withJacamar(`
+    (strace -qq -o /dev/null -p $$ &
+    until grep -q 'TracerPid:.*[1-9]' /proc/$$/status; do sleep 0.1; done
+    kill -STOP $!
+    echo nonsense) &
+    exec sleep 600`);
+  const { status, accounts } = report(odd, '--user', account.name);
+  assert.equal(status, 1);
+  assert.notEqual(accounts[0]?.error, undefined);
+});
+
+test('nor does one whose process is gone, and its output open', async () => {
+  const account = await addAccount();
+  const odd = await withJacamar('sleep 600 & exit 3');
+  const { status, accounts } = report(odd, '--user', account.name);
+  assert.equal(status, 1);
+  assert.notEqual(accounts[0]?.error, undefined);
+});
+
+test('a stop ends it also while an account has stopped its process', async () => {
+  const account = await addAccount();
+  const odd = await withJacamar('kill -STOP $$');
+  const args = ['workspace', '--configuration', odd, '--user', account.name];
+  const child = spawn(world.installation.program('jacamar-admin'), args, { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  const isStopped = async () => (await processesOf(account.uid)).some((pid) => stateOf(pid) === 'T');
+  await eventually('its process stands still', isStopped);
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [1, null]);
+});
+
+const stateOf = (pid: number) => /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
+
+test('when nobody reads its list any more it stops, and says nothing of a fault', async () => {
+  const account = await addAccount();
+  plant(account, '000', { days: 31 });
+  const program = world.installation.program('jacamar-admin');
+  const words = [program, 'workspace', '--configuration', configuration, '--user', account.name].join(' ');
+  const script = `exec 3> >(exec true); wait $!; ${words} >&3`;
+  const { status, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+  assert.deepEqual([status, stderr], [1, '']);
 });
 
 test('nobody but root can do it', async () => {
