@@ -7,11 +7,13 @@ import {
   chownSync,
   closeSync,
   constants,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -28,6 +30,23 @@ function fakeSyslog(failure?: Error) {
   };
   return { lines, syslog };
 }
+
+/** Writes lines that fit and lines that do not, as two stages; lines of x are told as one. */
+function linesOfFullLog(place: string): string[] {
+  const [log, fill] = [join(place, 'log'), join(place, 'fill')];
+  const long = `${'x'.repeat(6_000)}\n`;
+  const sink = openLogSink(log, fakeSyslog());
+  writeFileSync(fill, Buffer.alloc(60 * 1024));
+  for (const _ of [1, 2]) sink(long, 'info');
+  truncateSync(fill, 0);
+  sink('after\n', 'info');
+  writeFileSync(fill, Buffer.alloc(56 * 1024));
+  sink(long, 'info');
+  truncateSync(fill, 0);
+  for (const line of ['anew\n', 'again\n']) openLogSink(log, fakeSyslog())(line, 'info');
+  return readFileSync(log, 'utf8').replace(/x+/g, 'x').split('\n');
+}
+
 const refused = { name: 'ConfigurationError', code: 'ERR_CONFIG_LOG_FILE' };
 
 describe('syslog as the log', () => {
@@ -98,6 +117,25 @@ describe('a file as the log', () => {
     const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
     context.after(() => closeSync(reader));
     assert.throws(() => openLogSink(fifo, fakeSyslog()), refused);
+  });
+
+  it('a second name of a file of ours, where others can make names, is no log', (context) => {
+    const root = scratchDirectory(context);
+    writeFileSync(join(root, 'precious'), '');
+    linkSync(join(root, 'precious'), join(root, 'log'));
+    openLogSink(join(root, 'log'), fakeSyslog());
+    chmodSync(root, 0o1777);
+    assert.throws(() => openLogSink(join(root, 'log'), fakeSyslog()), refused);
+  });
+
+  it('that was full for the end of a line goes on with a line of its own', (context) => {
+    const place = scratchDirectory(context);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=755', 'jt_log', place]);
+    try {
+      assert.deepEqual(linesOfFullLog(place), ['x', 'after', 'x', 'anew', 'again', '']);
+    } finally {
+      execFileSync('umount', ['--lazy', place]);
+    }
   });
 
   it('that cannot be written sends its lines to syslog, says so, and ends nothing', async (context) => {
