@@ -170,7 +170,7 @@ async function execute(file: number, argv: string[], env: string[], { credential
     const limits = { cwd: '/', umask: 0o077, noNewPrivileges: false, deathSignal: 9, newSession: true };
     pid = credentials.launch({ file, argv, env, stdio, ...limits });
   } catch (cause) {
-    throw unusable(`it cannot be started: ${(cause as Error).message}`, cause);
+    throw unusable(`it cannot be started: ${whyNotStarted(cause as NodeJS.ErrnoException)}`, cause);
   } finally {
     for (const descriptor of stdio) closeSync(descriptor);
   }
@@ -183,6 +183,13 @@ async function execute(file: number, argv: string[], env: string[], { credential
   await tree.end(0);
   const broken = whyBroken(performance.now() - started, lingering, stdout.overflown || stderr.overflown);
   return { status, stdout: stdout.bytes(), stderr: stderr.bytes(), broken };
+}
+
+/** The file is open, so what the kernel misses is the program that the first line names: execve(2). */
+function whyNotStarted({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return `the interpreter that its first line (#!) names is not there; ${message}`;
+  if (code === 'ENOEXEC') return `its first line does not name an interpreter (#!/bin/bash, say); ${message}`;
+  return message;
 }
 
 function whyBroken(elapsed: number, lingering: boolean, overflown: boolean): string | undefined {

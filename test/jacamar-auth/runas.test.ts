@@ -350,6 +350,14 @@ describe('a script that others could have written', () => {
     assert.equal(username, 'checked');
   });
 
+  it('whose first line is wrong is told as that, and not as a file that is missing', async (context) => {
+    for (const first of ['#!/usr/bin/jt-no-such-shell', '#!/bin/bash\r', 'echo']) {
+      const path = place(context, '');
+      writeFileSync(path, `${first}\n`);
+      await assert.rejects(askPath(path), { ...unusable, message: /first line/ });
+    }
+  });
+
   it('has to be executable', async (context) => {
     const path = place(context, 'exit 0');
     chmodSync(path, 0o600);
