@@ -54,7 +54,7 @@ function directories(path: string): string[] {
 }
 
 function documents(): string[] {
-  const top = ['ARCHITECTURE.md', 'CHANGELOG.md', 'README.md', 'SECURITY.md'];
+  const top = ['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md'];
   return [...top, ...globSync('docs/**/*.md', { cwd: ROOT })].map((file) => `share/doc/jacamar/${file}`);
 }
 

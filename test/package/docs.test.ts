@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { NATIVE_DOORS, TYPESCRIPT_DOORS } from '../../script/doors.ts';
 import { parseConfiguration, requireAuth } from '../../src/contract/config.ts';
+import { contents } from './contents.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCUMENTS = globSync('{*.md,docs/**/*.md}', { cwd: ROOT }).toSorted();
@@ -35,6 +36,21 @@ function rows(text: string): string[][] {
 }
 
 const codeIn = (text: string) => all(text, /`([^`]+)`/g);
+
+describe('what is packaged of them', () => {
+  const place = '/opt/jacamar/share/doc/jacamar';
+  const packaged = contents('jacamar-ci').map((entry) => entry.split(' ').at(-1) ?? '');
+
+  for (const document of DOCUMENTS.filter((name) => packaged.includes(join(place, name)))) {
+    it(`${document}: every link leads to a file of the package`, () => {
+      const links = all(read(document), /\]\((?!https?:)([^)#]+)/g);
+      assert.deepEqual(
+        links.filter((link) => !packaged.includes(join(place, dirname(document), link))),
+        [],
+      );
+    });
+  }
+});
 
 describe('what the documents name', () => {
   for (const document of DOCUMENTS) {
