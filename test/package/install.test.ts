@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -68,4 +68,35 @@ test('where somebody else could exchange what gets capabilities nothing is insta
       await chmod(join(parent, place), 0o755);
     }
   }
+});
+
+test('an upgrade prepares every file before it exchanges the first, and no new program meets old parts', async () => {
+  await mkdir(join(parent, 'upgraded'));
+  const prefix = join(parent, 'upgraded/jacamar');
+  install('upgraded/jacamar');
+  const trace = join(parent, 'trace');
+  const calls = ['-f', '-qq', '-e', 'trace=openat,/rename', '-o', trace];
+  execFileSync('strace', [...calls, join(root, 'script/install'), '--as-built', '--prefix', prefix]);
+  const lines = (await readFile(trace, 'utf8'))
+    .split('\n')
+    .filter((line) => line.includes('.new"') && !line.includes(' = -1 '));
+  const kinds = lines.map((line) => (line.includes('rename') ? 'exchanged' : 'prepared'));
+  assert.ok(kinds.indexOf('exchanged') > kinds.lastIndexOf('prepared') && kinds.includes('prepared'));
+  const exchanged = lines.flatMap((line) => /rename.*\/(lib|libexec|bin)\/[^/"]*\.new"/.exec(line)?.[1] ?? []);
+  assert.deepEqual(exchanged, ['lib', 'lib', 'lib', 'libexec', 'bin', 'bin', 'bin']);
+});
+
+test('an installation that cannot be finished leaves nothing beside the old one', async () => {
+  const prefix = join(parent, 'unfinished');
+  install('unfinished');
+  // A directory where the last file belongs: it cannot be replaced.
+  const place = join(prefix, 'bin/jacamar');
+  await rm(place);
+  await mkdir(place);
+  assert.notEqual(install('unfinished').status, 0);
+  const names = await readdir(prefix, { recursive: true });
+  assert.deepEqual(
+    names.filter((name) => name.endsWith('.new')),
+    [],
+  );
 });
