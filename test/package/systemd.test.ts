@@ -72,13 +72,16 @@ describe('the directories of state', () => {
 describe('the log', () => {
   for (const [name, log] of [
     ['jacamar-ci', '/var/log/jacamar.log'],
+    ['jacamar-ci', '/var/log/jacamar/jacamar.log'],
     ['jacamar-ci-caps', '/var/log/jacamar/jacamar.log'],
   ] as const) {
-    it(`is rotated by ${name}, and keeps its mode and owner`, async () => {
+    it(`${log} is rotated by ${name}, and keeps its mode and owner`, async () => {
+      const owner = name === 'jacamar-ci' ? 'root' : 'gitlab-runner';
       const { status, stdout, stderr } = await onMachine(
         `${withAccount}
-        install -d -o gitlab-runner -g gitlab-runner -m 0750 /var/log/jacamar
-        install -m 0600 -o ${name === 'jacamar-ci' ? 'root' : 'gitlab-runner'} /dev/null ${log}
+        owner=${owner}
+        install -d -o $owner -g $owner -m 0750 /var/log/jacamar
+        install -m 0600 -o $owner /dev/null ${log}
         echo '{}' >${log}
         install -m 0644 ${PACKAGING}/logrotate.d/${name} /etc/logrotate.d/
         logrotate --force /etc/logrotate.d/${name}
@@ -86,17 +89,19 @@ describe('the log', () => {
         [PACKAGING],
       );
       assert.deepEqual([status, stderr], [0, '']);
-      assert.equal(stdout, `${log}.1 ${name === 'jacamar-ci' ? 'root' : 'gitlab-runner'} 600\n`);
+      assert.equal(stdout, `${log}.1 ${owner} 600\n`);
     });
   }
 });
 
-it('a log whose file is not there is no error', async () => {
+it('a log whose file is not there is no error, also where a group may write to /var/log', async () => {
   const { status, stderr } = await onMachine(
     `${withAccount}
     install -m 0644 ${PACKAGING}/logrotate.d/* /etc/logrotate.d/
     install -d /var/log/jacamar
-    logrotate --force /etc/logrotate.d/jacamar-ci && logrotate --force /etc/logrotate.d/jacamar-ci-caps`,
+    logrotate --force /etc/logrotate.d/jacamar-ci && logrotate --force /etc/logrotate.d/jacamar-ci-caps
+    chgrp adm /var/log && chmod 0775 /var/log
+    logrotate --force /etc/logrotate.d/jacamar-ci`,
     [PACKAGING],
   );
   assert.deepEqual([status, stderr], [0, '']);
