@@ -76,6 +76,17 @@ if (onDebian) {
       assert.equal(status, 0, stderr);
     });
 
+    it("is installed whole also where the administrator's own file for tmpfiles.d is wrong, and says so", async () => {
+      const { status, stderr } = await onMachine(
+        `mkdir -p /etc/tmpfiles.d
+        echo 'd /run/jacamar 0700 jt-no-such-account jt-no-such-account -' >/etc/tmpfiles.d/jacamar-ci.conf
+        dpkg --install ${first['jacamar-ci']} >/dev/null`,
+        [output],
+      );
+      assert.equal(status, 0, stderr);
+      assert.match(stderr, /jt-no-such-account/);
+    });
+
     it('jacamar-ci-caps refuses a system without the account gitlab-runner', async () => {
       const { stdout, stderr } = await onMachine(
         `dpkg --install ${first['jacamar-ci-caps']} >/dev/null || ls -d /opt/jacamar 2>/dev/null || echo nothing`,
