@@ -10,6 +10,8 @@ import type { TrialOptions } from './trial.ts';
 import type { WorkspaceOptions } from './workspace.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+/** Node fires a timer of 25 days at once. */
+const MOST_DAYS_TO_WAIT = 24;
 
 // The option's values as commander hands them over.
 type TrialCommandLine = Omit<TrialOptions, 'variables'> & { readonly variable: readonly string[] };
@@ -50,7 +52,7 @@ export function commandLine(acts: Acts): Command {
     .option('--jacamar-auth <path>', 'executable to try; default: the one installed beside this program', installed())
     .option('--executor <name>', 'executor to try instead of the one in the configuration, such as slurm')
     .option('--timeout <seconds>', 'job timeout; default: 3600', wholeSeconds, 3600)
-    .option('--cancel-after <seconds>', 'cancel the job after that time', wholeSeconds)
+    .option('--cancel-after <seconds>', 'cancel the job after that time', secondsToWait)
     .option('--variable <name=value>', 'CI variable of the job; may be repeated', collect, [])
     .option('--id-token <name>', 'variable for the id token; default: general.jwt_env_variable, or CI_JOB_JWT')
     .option('--aud <audience>', 'audience of that token; default: auth.jwt_required_aud')
@@ -72,7 +74,7 @@ function addWorkspace(program: Command, onWorkspace: (options: WorkspaceOptions)
     .option('--budget <size>', 'remove the least recently used until each account has no more, such as 50GiB', size)
     .option('--dry-run', 'say what would be removed, and remove nothing', false)
     .option('--json', 'print JSON', false)
-    .option('--time-limit <time>', 'longest time for one account; default: 1h', age)
+    .option('--time-limit <time>', 'longest time for one account; default: 1h', timeToWait)
     .addHelpText('after', WORKSPACE_HELP)
     .action(onWorkspace);
 }
@@ -85,6 +87,23 @@ function installed(): string {
 function wholeSeconds(text: string): number {
   if (/^[1-9][0-9]{0,6}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('Expected a whole number of seconds.');
+}
+
+function secondsToWait(text: string): number {
+  const seconds = wholeSeconds(text);
+  requireBearable(seconds * 1000);
+  return seconds;
+}
+
+/** In milliseconds. */
+function timeToWait(text: string): number {
+  const milliseconds = age(text);
+  requireBearable(milliseconds);
+  return milliseconds;
+}
+
+function requireBearable(milliseconds: number): void {
+  if (milliseconds > MOST_DAYS_TO_WAIT * DAY_MS) throw new InvalidArgumentError(`At most ${MOST_DAYS_TO_WAIT} days.`);
 }
 
 /** In milliseconds. */

@@ -15,6 +15,8 @@ export interface TrialConfiguration {
   readonly tokenVariable: string;
   /** First entry of `auth.jwt_required_aud`. */
   readonly requiredAudience: string | undefined;
+  /** First entry of `auth.runner_id_allowlist`. */
+  readonly runnerId: number | undefined;
   /** `auth.logging.location`. */
   readonly logLocation: string;
 }
@@ -42,6 +44,7 @@ export async function adaptConfiguration(path: string, wishes: TrialWishes): Pro
     changes,
     tokenVariable: general.jwtEnvVariable,
     requiredAudience: auth.jwtRequiredAud?.[0],
+    runnerId: auth.runnerIdAllowlist?.[0],
     logLocation: auth.logging.location,
   };
 }

@@ -82,6 +82,7 @@ async function playTrial(
     name: job.name,
     stage: job.stage,
     timeoutSeconds: options.timeout,
+    ...(configuration.runnerId === undefined ? {} : { runnerId: configuration.runnerId }),
   });
   await createRepository(join(directory, 'repositories'), facts.projectPath);
   gitlab.addJob(facts);

@@ -1,5 +1,6 @@
 // `jacamar-admin workspace`: the build directories of all accounts by age and size, and their removal.
 
+import { resolve } from 'node:path';
 import { SystemFailure } from '../contract/errors.ts';
 import { tell } from '../contract/program.ts';
 import { type Credentials, loadCredentials } from '../jacamar-auth/credentials.ts';
@@ -40,9 +41,11 @@ export async function workspace(
   stop: AbortSignal,
 ): Promise<boolean> {
   requireRoot();
+  // Before the working directory is left, which is the first thing that harden does.
+  const path = resolve(options.configuration);
   const credentials = loadCredentials();
   credentials.harden();
-  const { general, auth } = readConfiguration(options.configuration);
+  const { general, auth } = readConfiguration(path);
   const census = { dataDir: general.dataDir, names: options.user, rules: auth, credentials };
   const { households, refusals } = await findHouseholds(census);
   for (const { name, reason } of refusals) tell(`${name}: ${reason}`);

@@ -120,6 +120,14 @@ test('the token is made for the audience that the configuration requires', async
   assert.equal(claims['user_login'], 'alice');
 });
 
+test('the token is that of a runner whom the configuration lets in', async () => {
+  await using driver = await fakeDriver({ config: 'printf %s "$CUSTOM_ENV_CI_JOB_JWT" > "$HERE/token"; exit 1' });
+  const configuration = join(driver.directory, 'listed.toml');
+  await writeFile(configuration, CONFIGURATION.replace('[auth]', '[auth]\nrunner_id_allowlist = [17, 18]'));
+  await play(driver, { configuration });
+  assert.equal(decodeJwt(await driver.read('token'))['runner_id'], 17);
+});
+
 test('the tokens of a file are made as the file says, with variables expanded', async () => {
   await using driver = await fakeDriver({ config: 'printf %s "$CUSTOM_ENV_MINE" > "$HERE/token"; exit 1' });
   const gitlabCi = join(driver.directory, '.gitlab-ci.yml');
@@ -223,6 +231,20 @@ test('a trial that cannot be played ends with 2 and one line that says why', asy
   assert.match(missing.stderr, /^jacamar-admin: configuration .*none\.toml.*\n$/);
   assert.equal((await runMain(['trial', '--user', 'alice'])).status, 2);
   assert.equal((await runMain(['trial', '--no-such-option'])).status, 2);
+});
+
+test('a time that no timer can wait for is refused, and not taken for none', async () => {
+  const trial = ['trial', '--user', 'alice', '--configuration', '/none', '--cancel-after'];
+  const workspace = ['workspace', '--configuration', '/none', '--time-limit'];
+  for (const args of [
+    [...trial, '2147484'],
+    [...workspace, '25d'],
+    [...workspace, '600h'],
+  ]) {
+    const { status, stderr } = await runMain(args);
+    assert.equal(status, 2);
+    assert.match(stderr, /At most 24 days/);
+  }
 });
 
 test('Ctrl-C cancels the job as GitLab does, and cleanup follows', async () => {

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { DirectoryLine } from '../../src/contract/workspace-lines.ts';
 import { processesOf, type TestAccount } from '../support/accounts.ts';
@@ -114,6 +114,13 @@ test('the table names every directory and what there is in all', async () => {
   const { status, stdout } = call(configuration, '--user', account.name);
   assert.equal(status, 0);
   assert.ok(stdout.includes(path) && stdout.includes('40 days ago') && /1\.0\d MiB/.test(stdout), stdout);
+});
+
+test('the configuration may be named from the working directory, as for a trial', () => {
+  const program = world.installation.program('jacamar-admin');
+  const args = ['workspace', '--configuration', basename(configuration), '--user', 'root'];
+  const { stdout } = spawnSync(program, args, { encoding: 'utf8', cwd: dirname(configuration) });
+  assert.match(stdout, /^All: 0 B/);
 });
 
 test('--older-than removes what is old and nothing else; --dry-run only says so', async () => {
