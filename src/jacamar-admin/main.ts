@@ -46,19 +46,23 @@ async function runWorkspace(options: WorkspaceOptions, stop: AbortSignal): Promi
   try {
     return (await workspace(options, write, AbortSignal.any([stop, unread.signal]))) ? 0 : INCOMPLETE;
   } catch (error) {
-    if (!(error instanceof JacamarError)) throw error;
-    tell(`jacamar-admin: ${error.message}`);
-    return COULD_NOT_BE_PLAYED;
+    return tellWhy(error);
   }
+}
+
+/** A call to the system that fails, as where /tmp is full, is no fault of ours either. */
+function tellWhy(error: unknown): number {
+  const isOfSystem = error instanceof Error && 'syscall' in error;
+  if (!(error instanceof JacamarError) && !isOfSystem) throw error;
+  tell(`jacamar-admin: ${error.message}`);
+  return COULD_NOT_BE_PLAYED;
 }
 
 async function runTrial(options: TrialOptions, environment: Environment): Promise<number> {
   try {
     return await trial(options, worldOf(environment));
   } catch (error) {
-    if (!(error instanceof JacamarError)) throw error;
-    tell(`jacamar-admin: ${error.message}`);
-    return COULD_NOT_BE_PLAYED;
+    return tellWhy(error);
   }
 }
 

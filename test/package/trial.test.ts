@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createAccount } from '../support/accounts.ts';
 import { install } from '../support/installation.ts';
+import { onMachine } from '../support/machine.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'jt_trial_'));
 const installation = await install();
@@ -68,4 +69,16 @@ test('a login without account is refused, the reason shown with --unobfuscated a
   assert.doesNotMatch(plain.output, /there is no local account/);
   const { output } = await trial('jt_nobody_here', '--unobfuscated');
   assert.match(output, /ERR_ACCOUNT_UNKNOWN: there is no local account "jt_nobody_here"/);
+});
+
+test('a full /tmp is told as that, and not as a fault of ours', async () => {
+  const program = installation.program('jacamar-admin');
+  const { status, stderr } = await onMachine(
+    `mount -o remount,size=8k /tmp
+    head -c 8192 /dev/zero >/tmp/fill
+    ${program} trial --configuration ${configuration} --user ${account.name} </dev/null`,
+    [join(program, '../..'), directory],
+  );
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /^jacamar-admin: ENOSPC/m);
 });
