@@ -1,5 +1,5 @@
-// Where the log goes: a file, or the local syslog. A destination that cannot be opened is the site's fault and
-// ends the stage; one that fills up later must not end a job that runs.
+// Where the log goes: a file, or the local syslog. A destination that cannot be opened is the site's fault and ends the
+// stage, unless that is cleanup (site.ts); one that fills up later must not end a job that runs.
 
 import { constants, fstatSync, openSync, readSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';

@@ -9,7 +9,7 @@ import { ConfigurationError, SystemFailure } from '../contract/errors.ts';
 import { type Job, parseJobResponse } from '../contract/job.ts';
 import { restoreOpenFiles } from '../contract/limits.ts';
 import { type Lock, loadLock } from '../contract/lock.ts';
-import { createLog, type Log, SILENT_LOG } from '../contract/log.ts';
+import { createLog, errorDetails, type Log, SILENT_LOG } from '../contract/log.ts';
 import type { Environment } from '../contract/program.ts';
 import { type Credentials, isRoot, loadCredentials } from './credentials.ts';
 import { openLogSink } from './log-sink.ts';
@@ -99,7 +99,16 @@ function openLog({ general, auth }: AuthConfiguration, stage: string, credential
     hostname: hostname(),
     ...(general.name === undefined ? {} : { name: general.name }),
   };
-  return createLog(auth.logging.level, fields, openLogSink(auth.logging.location, credentials));
+  const logTo = (location: string) => createLog(auth.logging.level, fields, openLogSink(location, credentials));
+  try {
+    return logTo(auth.logging.location);
+  } catch (error) {
+    if (stage !== 'cleanup_exec') throw error;
+    // What was let in with a log has to go without it, too.
+    const log = logTo('syslog');
+    log.error('the log cannot be used', errorDetails(error));
+    return log;
+  }
 }
 
 /**

@@ -52,6 +52,19 @@ test('cleanup twice is as good as once', async () => {
   }
 });
 
+test('cleanup does its work also where the log cannot be opened any more; no other stage does', async () => {
+  const place = world.at('log-of-its-own');
+  mkdirSync(place);
+  const options = { auth: { logging: { location: join(place, 'log') } } };
+  const job = await (await world.stages({ options })).configured();
+  rmSync(place, { recursive: true });
+  assert.equal((await job.run('true')).outcome.kind, 'system-failure');
+  assert.equal((await claims()).length, 1);
+  const { outcome, stderr } = await job.cleanup();
+  assert.equal(outcome.kind, 'success', stderr);
+  assert.deepEqual([await claims(), await scripts()], [[], []]);
+});
+
 test('after cleanup no stage of the job runs any more', async () => {
   const job = await (await world.stages()).configured();
   await job.cleanup();
