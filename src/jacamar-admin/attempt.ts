@@ -138,7 +138,7 @@ export class ExecutorAttempt {
 
   async #callAs(name: string, stage: DriverStage, parts: CallParts): Promise<StageRecord> {
     const configured = this.#settings.stages[stage];
-    const { gracefulKillMs, forceKillMs } = this.#settings;
+    const { gracefulKillMs, forceKillMs, mostOutputKept } = this.#settings;
     const end = await callDriver({
       ...parts,
       executable: configured?.executable ?? '',
@@ -149,6 +149,7 @@ export class ExecutorAttempt {
       stop: parts.stop ?? new AbortController().signal,
       gracefulKillMs,
       forceKillMs,
+      mostKept: mostOutputKept,
     });
     const outcome = await judge(end, this.exitCodeFile);
     const { pid, durationMs } = end;

@@ -20,6 +20,8 @@ export interface DriverCall {
   readonly gracefulKillMs: number;
   /** From SIGKILL to giving up. */
   readonly forceKillMs: number;
+  /** How many bytes of each stream are remembered, about; absent: all. */
+  readonly mostKept?: number;
   readonly onStart?: (pid: number) => void;
   readonly onOutput?: (stream: OutputStream, chunk: Buffer) => void;
   readonly onWarning?: (text: string) => void;
@@ -140,8 +142,10 @@ async function watch(
   output: Record<OutputStream, Buffer[]>,
 ): Promise<CallEnd['end']> {
   for (const stream of ['stdout', 'stderr'] as const) {
+    let kept = 0;
     child[stream]?.on('data', (chunk: Buffer) => {
-      output[stream].push(chunk);
+      if (kept < (call.mostKept ?? Number.POSITIVE_INFINITY)) output[stream].push(chunk);
+      kept += chunk.length;
       call.onOutput?.(stream, chunk);
     });
   }

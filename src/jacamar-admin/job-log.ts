@@ -7,6 +7,8 @@ import type { OutputStream } from './driver-call.ts';
 export type LineOrigin = 'runner' | OutputStream;
 
 const MASK = '[MASKED]';
+/** In UTF-16 units; what is longer becomes several lines. */
+const LONGEST_LINE = 4 * 1024 * 1024;
 
 // Prefixes that the runner masks without being told; the rest of the word goes.
 const TOKEN_WORDS = /\b((?:glpat|gloas|gldt|glrt|glrtr|glcbt|glptt|glft|glimt|glagent|glsoat|glffct)-)[\w.=-]+/g;
@@ -15,9 +17,17 @@ const TOKEN_WORDS = /\b((?:glpat|gloas|gldt|glrt|glrtr|glcbt|glptt|glft|glimt|gl
 export class JobLog {
   readonly #secrets: readonly string[];
   readonly #onLine: (line: string, origin: LineOrigin) => void;
+  readonly #mostKept: number;
   #lines: string[] = [];
+  #length = 0;
 
-  constructor(secrets: readonly string[], onLine: (line: string, origin: LineOrigin) => void = () => {}) {
+  /** @param mostKept how many characters `text` may have, about */
+  constructor(
+    secrets: readonly string[],
+    onLine: (line: string, origin: LineOrigin) => void = () => {},
+    mostKept = Number.POSITIVE_INFINITY,
+  ) {
+    this.#mostKept = mostKept;
     // The longest first, so that a secret which contains another one is masked as a whole.
     this.#secrets = secrets.filter((secret) => secret !== '').toSorted((a, b) => b.length - a.length);
     this.#onLine = onLine;
@@ -33,9 +43,13 @@ export class JobLog {
     const decoder = new StringDecoder('utf8');
     let waiting = '';
     const take = (text: string) => {
-      const parts = `${waiting}${text}`.split('\n');
+      const [first = '', ...others] = text.split('\n');
+      const parts = [waiting + first, ...others];
       waiting = parts.pop() ?? '';
       for (const line of parts) this.#append(line, origin);
+      if (waiting.length < LONGEST_LINE) return;
+      this.#append(waiting, origin);
+      waiting = '';
     };
     return {
       write: (chunk) => take(decoder.write(chunk)),
@@ -47,7 +61,7 @@ export class JobLog {
     };
   }
 
-  /** Everything so far. */
+  /** Everything so far, as far as it is kept. */
   get text(): string {
     return this.#lines.map((line) => `${line}\n`).join('');
   }
@@ -55,7 +69,8 @@ export class JobLog {
   #append(line: string, origin: LineOrigin): void {
     const masked = this.#secrets.reduce((text, secret) => text.replaceAll(secret, MASK), line);
     const shown = masked.replace(TOKEN_WORDS, `$1${MASK}`);
-    this.#lines.push(shown);
+    if (this.#length < this.#mostKept) this.#lines.push(shown);
+    this.#length += shown.length + 1;
     this.#onLine(shown, origin);
   }
 }

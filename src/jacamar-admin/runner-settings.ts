@@ -36,6 +36,8 @@ export interface RunnerSettings {
   readonly retryPauseMs: number;
   /** First pause between attempts of get_sources and the like; doubles. */
   readonly stageRetryPauseMs: number;
+  /** How many bytes of a call's output, and characters of the job log, are remembered, about. */
+  readonly mostOutputKept: number;
   /** How long the runner waits for a run call after the whole job was stopped. */
   readonly hardStopPatienceMs: number;
 }
@@ -88,6 +90,7 @@ export function runnerSettings(parts: Partial<RunnerSettings> & Pick<RunnerSetti
     execTimeoutMs: 3_600_000,
     retryPauseMs: 3_000,
     stageRetryPauseMs: 5_000,
+    mostOutputKept: Number.POSITIVE_INFINITY,
     hardStopPatienceMs: 300_000,
     ...parts,
   };

@@ -96,7 +96,7 @@ class JobPlay {
     this.#impatience = after(this.#hard, settings.hardStopPatienceMs);
     this.#places = newPlaces(settings);
     const secrets = job.variables.filter(({ masked }) => masked).map(({ value }) => value);
-    this.#log = new JobLog(secrets, this.#observer.logLine);
+    this.#log = new JobLog(secrets, this.#observer.logLine, settings.mostOutputKept);
   }
 
   async play(): Promise<JobResult> {

@@ -40,6 +40,9 @@ export interface TrialOptions {
 /** Exit statuses of the command, apart from 2 for a trial that could not be played. */
 const EXIT = { success: 0, failure: 1 } as const;
 
+/** All of it is shown as it comes; what a job writes must not decide how much memory a process of root's takes. */
+const MOST_OUTPUT_KEPT = 4 * 1024 * 1024;
+
 const DEFAULT_SCRIPT = ['id', 'hostname', 'pwd'];
 
 interface Stage {
@@ -125,6 +128,7 @@ async function playAsRunner(
       options: options.unobfuscated ? ['-u'] : [],
     }),
     temporaryRoot,
+    mostOutputKept: MOST_OUTPUT_KEPT,
     keepDirectories: options.keep,
   });
   const timer = cancelTimer(options.cancelAfter);

@@ -263,3 +263,18 @@ test('run can be called without config, with a script of the test', async () => 
   assert.equal(record.stdout, 'from the script\n');
   assert.deepEqual(record.outcome, { kind: 'build-failure', exitCode: 7, text: 'exit status 7' });
 });
+
+test('what a job writes is handed on whole, and remembered up to a limit', async () => {
+  const run =
+    '[ "$3" = build_script ] && yes 123456789 | head -c 5000000; yes x | head -c 5000000 | tr -d "\\n"; exit 0';
+  await using driver = await fakeDriver({ run }, { mostOutputKept: 1000 });
+  let [seen, longest] = [0, 0];
+  const logLine = (line: string) => {
+    seen += line.length + 1;
+    longest = Math.max(longest, line.length);
+  };
+  const { jobLog, stages } = await playJob(driver.settings, job(), { observer: { logLine } });
+  assert.ok(seen > 5_000_000 && longest >= 2_500_000);
+  assert.ok(jobLog.length < 3_000_000);
+  for (const { stdout } of stages) assert.ok(stdout.length < 100_000);
+});
