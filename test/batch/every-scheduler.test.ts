@@ -188,6 +188,16 @@ function behaviourOf({ dialect, forgets = false, open }: Source): void {
     assert.equal(await runsOf(job), 1);
   });
 
+  it('tells what the scheduler says of a job that it takes', async () => {
+    const subject = await subjectOf();
+    const stderr = 'warning: this account \u001b[31mends\u001b[0m soon\n';
+    disturb(subject, dialect.isSubmission, async (answer) => ({ ...(await answer()), stderr }));
+    const { job } = await jobOn(subject);
+    const { outcome, stdout } = await job.run('true');
+    assert.equal(outcome.kind, 'success', stdout);
+    assert.match(stdout, /^ +warning: this account \\u001b\[31mends/m);
+  });
+
   it('makes a submission again that did not arrive', async () => {
     const subject = await subjectOf();
     disturb(subject, dialect.isSubmission, instead(dialect.isAway), 1);

@@ -19,7 +19,7 @@ import { conclude } from './batch/conclusion.ts';
 import { JobDirectory } from './batch/job-directory.ts';
 import { JobLog } from './batch/job-log.ts';
 import { endLeftovers } from './batch/leftovers.ts';
-import { submissionSection } from './batch/narrator.ts';
+import { submissionRemarks, submissionSection } from './batch/narrator.ts';
 import { Overview } from './batch/overview.ts';
 import { CLOCK, type Clock } from './batch/patience.ts';
 import type { Scheduler, Submission } from './batch/scheduler.ts';
@@ -137,10 +137,11 @@ async function handOver(batch: Batch, given: Given, log: JobLog): Promise<Entry 
   submissions.write(entry);
   try {
     const longestPauseMs = handoff.settings.batch.commandDelayMs;
-    const id = await submit(submission, { ...batch, longestPauseMs, say: (line) => log.say(line) });
+    const { id, remarks } = await submit(submission, { ...batch, longestPauseMs, say: (line) => log.say(line) });
     const known = { ...entry, id };
     submissions.write(known); // before anything is told: nobody may be reading
-    await log.say(...submissionSection(scheduler.submit(submission), submission.output, clock.date()));
+    const details = submissionSection(scheduler.submit(submission), submission.output, clock.date());
+    await log.say(...details, ...submissionRemarks(scheduler.title, remarks));
     return known;
   } catch (error) {
     // What was refused is nowhere; what got no answer may be.

@@ -55,6 +55,20 @@ export function submissionSection({ program, argv }: Command, output: string, no
   return collapsedSection('batch_submission', 'Details of the submission', lines, now / 1000);
 }
 
+/** A plugin of the site that talks at length says the important part first. */
+const MOST_REMARKS = 20;
+
+/** What the scheduler said about a job that it took: a warning there explains much that happens later. */
+export function submissionRemarks(scheduler: string, remarks: readonly string[]): string[] {
+  if (remarks.length === 0) return [];
+  const more = remarks.length - MOST_REMARKS;
+  return [
+    `${scheduler} took the job and says:`,
+    ...remarks.slice(0, MOST_REMARKS).map((line) => `  ${printable(line.trimEnd())}`),
+    ...(more > 0 ? [`  … and ${more} more lines.`] : []),
+  ];
+}
+
 function silenceNews(before: Seen | undefined, { scheduler, silence }: Seen): string[] {
   const was = before?.silence;
   if (silence !== undefined && was === undefined) {

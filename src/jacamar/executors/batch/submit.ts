@@ -27,19 +27,26 @@ export interface Submitter {
   say(line: string): Promise<void>;
 }
 
+/** A job that the scheduler has. */
+export interface Taken {
+  /** The scheduler's own. */
+  readonly id: string;
+  /** Lines that the command said besides: warnings of the scheduler, or of the site's own plugin. Foreign text. */
+  readonly remarks: readonly string[];
+}
+
 /**
  * Submits, and again for as long as the scheduler says that it cannot just now.
- * @returns the scheduler's id of the job
  * @throws {JobError} the scheduler refuses the request
  * @throws {SystemFailure} the scheduler did not work for ten minutes, or the stage shall end
  */
-export async function submit(submission: Submission, by: Submitter): Promise<string> {
+export async function submit(submission: Submission, by: Submitter): Promise<Taken> {
   const { clock } = by;
   const backOff = new BackOff(clock, 2_000, by.longestPauseMs);
   const deadline = clock.now() + OUTAGE_LIMIT_MS;
   for (let told = ''; ; ) {
     const submitted = await attempt(submission, by);
-    if (submitted.kind === 'accepted') return submitted.id;
+    if (submitted.kind === 'accepted') return submitted;
     if (submitted.kind === 'refused') throw await refused(submitted, by);
     const why = printable(submitted.why);
     if (clock.now() > deadline || by.stop.aborted) throw unavailable(by.scheduler, why);
@@ -49,12 +56,12 @@ export async function submit(submission: Submission, by: Submitter): Promise<str
   }
 }
 
+type Attempted = Exclude<Submitted, { kind: 'accepted' }> | (Taken & { readonly kind: 'accepted' });
+
 /** One try, with a doubtful answer made certain: it was taken, or it may be tried again. */
-async function attempt(submission: Submission, by: Submitter): Promise<Submitted> {
-  const { scheduler, commands, stop } = by;
-  // Not ended by a stop: a job that is submitted all the same has to be known, to be cancelled.
-  const ask = async (command: Command) =>
-    scheduler.readSubmitted(await commands.run(command, undefined, SUBMIT_LIMIT_MS));
+async function attempt(submission: Submission, by: Submitter): Promise<Attempted> {
+  const { scheduler, stop } = by;
+  const ask = (command: Command) => answerTo(command, by);
   const first = await ask(scheduler.submit(submission));
   const other = first.kind === 'unavailable' ? scheduler.submitOtherwise?.(submission) : undefined;
   const submitted = other === undefined ? first : await ask(other);
@@ -64,7 +71,16 @@ async function attempt(submission: Submission, by: Submitter): Promise<Submitted
   const [id, ...others] = await findByName(submission.name, by, { limitMs: OUTAGE_LIMIT_MS, stop });
   // Two of them when the scheduler took longer over an earlier try than we looked for it.
   for (const copy of others) await cancelUnwatched(copy, by);
-  return id === undefined ? { kind: 'transient', why: submitted.why } : { kind: 'accepted', id };
+  return id === undefined ? { kind: 'transient', why: submitted.why } : { kind: 'accepted', id, remarks: [] };
+}
+
+/** Not ended by a stop: a job that is submitted all the same has to be known, to be cancelled. */
+async function answerTo(command: Command, { scheduler, commands }: Submitter): Promise<Attempted> {
+  const answer = await commands.run(command, undefined, SUBMIT_LIMIT_MS);
+  const submitted = scheduler.readSubmitted(answer);
+  if (submitted.kind !== 'accepted') return submitted;
+  const remarks = answer.stderr.split(/[\r\n]+/).filter((line) => line.trim() !== '');
+  return { ...submitted, remarks };
 }
 
 /**

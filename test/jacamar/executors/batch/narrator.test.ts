@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { narrate, type Seen, submissionSection } from '../../../../src/jacamar/executors/batch/narrator.ts';
+import { hasControls } from '../../../../src/contract/text.ts';
+import {
+  narrate,
+  type Seen,
+  submissionRemarks,
+  submissionSection,
+} from '../../../../src/jacamar/executors/batch/narrator.ts';
 import type { JobStatus } from '../../../../src/jacamar/executors/batch/scheduler.ts';
 import { slurm } from '../../../../src/jacamar/executors/slurm.ts';
 
@@ -168,5 +174,21 @@ describe('details of the submission', () => {
     );
     assert.equal(section.at(-1), '\u001b[0Ksection_end:1795645877:batch_submission\r\u001b[0K');
     assert.ok(section.some((line) => line === "sbatch '--comment=two words' -n1"));
+  });
+});
+
+describe('what the scheduler says of a job that it takes', () => {
+  it('is told as it is, but for what could move a cursor or open a section of the log', () => {
+    const lines = submissionRemarks('Slurm', ['sbatch: warning: ok', '\u001b[0Ksection_start:1:x\r\u001b[0K']);
+    assert.ok(lines.some((line) => line.endsWith('sbatch: warning: ok')));
+    assert.equal(hasControls(lines.join('')), false);
+  });
+
+  it('is nothing where it says nothing', () => assert.deepEqual(submissionRemarks('Slurm', []), []));
+
+  it('is cut where it is long, and that is told', () => {
+    const lines = submissionRemarks('Slurm', Array(1000).fill('x'.repeat(100_000)));
+    assert.ok(lines.join('\n').length < 32 * 1024);
+    assert.match(lines.at(-1) ?? '', /980/);
   });
 });

@@ -13,7 +13,7 @@ const TRANSIENT: Submitted = { kind: 'transient', why: 'busy' };
 const DOUBTFUL: Submitted = { kind: 'doubtful', why: 'connection lost' };
 
 /** A scheduler that answers submissions and look-ups by name in this order; the last answer stays. */
-function setUp(submissions: Submitted[], looks: (readonly string[] | 'unavailable' | undefined)[] = [[]]) {
+function setUp(submissions: Submitted[], looks: (readonly string[] | 'unavailable' | undefined)[] = [[]], stderr = '') {
   const stop = new AbortController();
   const calls: string[] = [];
   const said: string[] = [];
@@ -22,7 +22,7 @@ function setUp(submissions: Submitted[], looks: (readonly string[] | 'unavailabl
   const cancels = [true];
   const commands = new FakeCommands(({ program }) => {
     calls.push(program);
-    return {};
+    return program === 'submit' ? { stderr } : {};
   });
   const scheduler = {
     title: 'Slurm',
@@ -46,13 +46,28 @@ function setUp(submissions: Submitted[], looks: (readonly string[] | 'unavailabl
   const say = async (line: string) => void said.push(line);
   const by = { scheduler, commands, clock, say, stop: stop.signal, longestPauseMs: 30_000 };
   const given = { name: 'ci-1' } as Submission;
-  return { submit: () => submit(given, by), by, calls, said, cancels, stop, seconds: () => milliseconds / 1_000 };
+  const act = async () => (await submit(given, by)).id;
+  return {
+    submit: act,
+    take: () => submit(given, by),
+    by,
+    calls,
+    said,
+    cancels,
+    stop,
+    seconds: () => milliseconds / 1_000,
+  };
 }
 
 it('takes the id that the scheduler gives', async () => {
   const { submit: act, calls } = setUp([ACCEPTED]);
   assert.equal(await act(), '42');
   assert.deepEqual(calls, ['submit']);
+});
+
+it('keeps what the command says of a job that it takes, line by line', async () => {
+  const { take } = setUp([ACCEPTED], [[]], 'submit: warning: one\r\n\nsubmit: two\n');
+  assert.deepEqual((await take()).remarks, ['submit: warning: one', 'submit: two']);
 });
 
 it('tries again while the scheduler cannot just now, and says so once', async () => {
@@ -90,7 +105,7 @@ it('waits for an answer about the name before it submits again', async () => {
 it('submits in another form where the command does not know the first', async () => {
   const { by, calls } = setUp([{ kind: 'unavailable', why: 'illegal -k value' }, ACCEPTED]);
   const scheduler = { ...by.scheduler, submitOtherwise: () => ({ program: 'older', argv: [] }) };
-  assert.equal(await submit({ name: 'ci-1' } as Submission, { ...by, scheduler }), '42');
+  assert.equal((await submit({ name: 'ci-1' } as Submission, { ...by, scheduler })).id, '42');
   assert.deepEqual(calls, ['submit', 'older']);
 });
 
