@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { processesOf } from '../support/accounts.ts';
 import { type BatchJob, BatchSite, type BatchWishes, killBoth } from '../support/batch-site.ts';
 import { eventually } from '../support/eventually.ts';
@@ -153,21 +152,22 @@ describe('a submission', { concurrency: 6 }, () => {
     assert.ok([...slurm.engine.jobs.values()].every(({ phase }) => phase === 'ended'));
   });
 
-  it('that was made while its jacamar was killed is found by its name at cleanup, and cancelled', async () => {
-    const slurm = await scheduler({ waits: [{ reason: 'Resources', ms: FOREVER }] });
+  it('that arrives when the CI job is over runs nothing, also where scripts are kept', async () => {
+    const slurm = await scheduler();
+    const arrival = Promise.withResolvers<void>();
     slurm.commands.disturb('sbatch', async (answer) => {
-      const reply = await answer();
-      await sleep(2_000);
-      return reply;
+      await arrival.promise;
+      return answer();
     });
-    const { job } = await jobOn(slurm);
-    const call = job.start('true');
-    await eventually('the job is accepted', () => slurm.engine.jobs.size > 0, LIMIT_MS);
+    const batch = await jobOn(slurm, { general: { retain_logs: true } });
+    const call = batch.job.start('echo ran >> ~/ran');
+    await eventually('sbatch is called', () => slurm.commands.count('sbatch') > 0, LIMIT_MS);
     await killBoth(call);
     await call.ended;
-    assert.equal((await job.cleanup()).outcome.kind, 'success');
-    assert.equal(slurm.job.phase, 'ended');
-    assert.equal(slurm.job.end, 'cancelled');
+    assert.equal((await batch.job.cleanup()).outcome.kind, 'success');
+    arrival.resolve();
+    await eventually('the job has ended', () => slurm.engine.jobs.size > 0 && slurm.job.phase === 'ended', LIMIT_MS);
+    assert.equal(await runsOf(batch), 0);
   });
 
   it('with a program that does not exist is a fault of the site', async () => {

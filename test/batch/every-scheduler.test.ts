@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { processesOf } from '../support/accounts.ts';
-import { type BatchJob, BatchSite, type BatchWishes } from '../support/batch-site.ts';
+import { type BatchJob, BatchSite, type BatchWishes, killBoth } from '../support/batch-site.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Call, type Disturbance, instead, lost } from '../support/fake-scheduler/commands.ts';
 import {
@@ -49,7 +49,7 @@ async function jobOn(subject: Subject, wishes: BatchWishes = {}): Promise<OnSubj
   const { executor, variables } = subject.dialect;
   const batch = await site.job({
     ...wishes,
-    general: { executor },
+    general: { executor, ...wishes.general },
     batch: { ...subject.batch, ...wishes.batch },
     variables: { ...variables, ...wishes.variables },
   });
@@ -197,6 +197,31 @@ function behaviourOf({ dialect, forgets = false, open }: Source): void {
     assert.equal(outcome.kind, 'success', stdout);
     assert.match(stdout, /^ +warning: this account \\u001b\[31mends/m);
   });
+
+  for (const [how, end] of [
+    ['whose stage is killed', killBoth],
+    ['that is cancelled', (call: LiveCall) => call.stop()],
+  ] as const) {
+    it(`ends a job ${how} before its number is known, at cleanup at the latest`, async () => {
+      const subject = await subjectOf();
+      const taken = Promise.withResolvers<string>();
+      disturb(subject, dialect.isSubmission, async (answer) => {
+        const { stdout = '' } = await answer();
+        taken.resolve(stdout);
+        return new Promise(() => {});
+      });
+      const variables = { SCHEDULER_PARAMETERS: dialect.held };
+      const { account, job } = await jobOn(subject, { variables, general: { kill_timeout: '5s' } });
+      const call = job.start('true');
+      const said = await taken.promise;
+      const [, id = ''] = /<(\d+)>/.exec(said) ?? /^(\S+)/.exec(said) ?? [];
+      assert.ok(await isLiving(subject, account, id), id);
+      await end(call);
+      assert.equal((await call.ended).outcome.kind, 'system-failure');
+      assert.equal((await job.cleanup()).outcome.kind, 'success');
+      assert.ok(!(await isLiving(subject, account, id)));
+    });
+  }
 
   it('makes a submission again that did not arrive', async () => {
     const subject = await subjectOf();

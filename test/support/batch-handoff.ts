@@ -34,5 +34,5 @@ export function submissionEntry(
   id: string,
   submittedAt = Date.now(),
 ): Entry & { id: string } {
-  return { ...entryFor(batchHandoff(base), name, submittedAt), id };
+  return { ...entryFor(batchHandoff(base), { name, submittedAt }), id };
 }

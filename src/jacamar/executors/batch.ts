@@ -16,7 +16,7 @@ import { judgeBudget } from './batch/budget.ts';
 import { Commands } from './batch/commands.ts';
 import { Commentary, remainingSeconds } from './batch/commentary.ts';
 import { conclude } from './batch/conclusion.ts';
-import { JobDirectory } from './batch/job-directory.ts';
+import { JobDirectory, withdraw } from './batch/job-directory.ts';
 import { JobLog } from './batch/job-log.ts';
 import { endLeftovers } from './batch/leftovers.ts';
 import { submissionRemarks, submissionSection } from './batch/narrator.ts';
@@ -91,6 +91,7 @@ async function runAsJob(batch: Batch, script: string): Promise<void> {
     if (!ending.isPerhapsAlive) submissions.remove(entry);
     await conclude(batch, ending, { id: entry.id, log, tail, directory, name });
   } finally {
+    withdraw(directory.path);
     tail.close();
     batch.commands.close();
   }
@@ -133,7 +134,8 @@ async function handOver(batch: Batch, given: Given, log: JobLog): Promise<Entry 
   const { handoff, scheduler, commands, submissions, clock } = batch;
   const submission = prepare(batch, given);
   commands.find(scheduler.submit(submission).program); // without it there is nothing to look for later
-  const entry = entryFor(handoff, given.name, clock.date());
+  const { name, directory } = given;
+  const entry = entryFor(handoff, { name, directory: directory.path, submittedAt: clock.date() });
   submissions.write(entry);
   try {
     const longestPauseMs = handoff.settings.batch.commandDelayMs;

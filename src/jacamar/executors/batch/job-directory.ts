@@ -7,7 +7,7 @@ import { closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, read
 import { dirname, join } from 'node:path';
 import { SystemFailure } from '../../../contract/errors.ts';
 import { placeScript } from '../../script.ts';
-import { type ExitMarker, MARKERS, readExitMarker } from './wrapper.ts';
+import { BEGUN, type ExitMarker, MARKERS, readExitMarker } from './wrapper.ts';
 
 /** How far the job came, by its own word. */
 export interface Markers {
@@ -96,6 +96,19 @@ export class JobDirectory {
   #host(marker: string | undefined): string | undefined {
     const [nonce, host = ''] = marker?.split('\n') ?? [];
     return nonce === this.nonce ? host : undefined;
+  }
+}
+
+/**
+ * Sees to it that the job runs nothing if it has not begun yet: a scheduler may take a submission, or find a job again,
+ * when nobody waits for it any more, and scripts may be kept.
+ * @param directory that of the job; may be gone, which has the same effect
+ */
+export function withdraw(directory: string): void {
+  try {
+    mkdirSync(join(directory, BEGUN), { mode: 0o700 });
+  } catch {
+    // it has begun, or cannot any more
   }
 }
 

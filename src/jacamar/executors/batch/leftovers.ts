@@ -4,6 +4,7 @@
 import { tell } from '../../../contract/program.ts';
 import { cancelJob } from './cancel.ts';
 import type { Commands } from './commands.ts';
+import { withdraw } from './job-directory.ts';
 import type { Clock } from './patience.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Entry, Submissions } from './submissions.ts';
@@ -27,6 +28,8 @@ export async function endLeftovers(entries: readonly Entry[], by: Leftovers): Pr
 
 async function endLeftover(entry: Entry, by: Leftovers): Promise<void> {
   note(entry, by.submissions);
+  // It may be taken only now, from a command that was killed while it waited.
+  if (entry.directory !== undefined) withdraw(entry.directory);
   const ids =
     entry.id === undefined ? await findByName(entry.name, by, { limitMs: LIMIT_MS, stop: by.stop }) : [entry.id];
   const ends = await Promise.all(ids.map(async (id) => await endJob(id, by)));

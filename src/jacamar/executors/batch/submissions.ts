@@ -19,6 +19,8 @@ const entrySchema = v.object({
   runStage: v.string(),
   /** Unique name of the batch job. */
   name: v.string(),
+  /** Where the job's files lie; absent in records of older versions. */
+  directory: v.optional(v.string()),
   /** Absent until the scheduler has said it. */
   id: v.optional(v.string()),
   /** Milliseconds since 1970. */
@@ -77,8 +79,8 @@ export class Submissions {
 }
 
 /** For a submission that is about to be made. */
-export function entryFor(handoff: Handoff, name: string, submittedAt: number): Entry {
-  return { claim: claimFor(handoff), runStage: handoff.runStage ?? '', name, submittedAt };
+export function entryFor(handoff: Handoff, what: Pick<Entry, 'name' | 'directory' | 'submittedAt'>): Entry {
+  return { claim: claimFor(handoff), runStage: handoff.runStage ?? '', ...what };
 }
 
 /** Two hosts that share a home may bear one name. */

@@ -95,20 +95,19 @@ export async function findByName(
   const backOff = new BackOff(clock, 1_000, 60_000);
   const deadline = clock.now() + limitMs;
   let search = scheduler.byName;
-  for (let looks = 0; looks < LOOKS_FOR_NAME; ) {
+  for (let looks = 0; ; ) {
     const found = search.read(await commands.try(search.about(name)), name);
     if (found === 'unavailable' && search.otherwise !== undefined) {
       search = search.otherwise;
       continue;
     }
     if (Array.isArray(found)) {
-      if (found[0] !== undefined) return found;
       looks += 1;
+      if (found.length > 0 || looks === LOOKS_FOR_NAME) return found;
     }
     if (stop.aborted || clock.now() > deadline) throw unavailable(scheduler, 'no answer about jobs by name');
     await backOff.pause(stop);
   }
-  return [];
 }
 
 async function refused(

@@ -24,6 +24,8 @@ export interface WrapperParts {
 
 /** Names of the files below the job's directory. */
 export const MARKERS = { started: 'started', exit: 'exit', again: 'again' } as const;
+/** A directory: whoever makes it has begun the job, or has seen to it that nobody can any more. */
+export const BEGUN = 'begun';
 
 /**
  * The wrapper. It begins once: a scheduler that runs a job again (requeue, node failure) finds that out by mkdir(2),
@@ -41,9 +43,9 @@ directory=${inShell(directory)} nonce=${inShell(nonce)} code= shell=
 mark() {
   { printf '%s\\n' "$nonce"; cat; } >"$directory/.$1.$$" && mv -f "$directory/.$1.$$" "$directory/$1"
 }
-if ! mkdir "$directory/begun"; then
+if ! mkdir "$directory/${BEGUN}"; then
   uname -n | mark ${MARKERS.again}
-  echo 'This job was begun a second time, or its directory is gone; it is not run again.' >&2
+  echo 'This job has begun before, or its CI job is over; it is not run.' >&2
   exit 1
 fi
 uname -n | mark ${MARKERS.started}

@@ -1,11 +1,14 @@
 // Batch jobs that nobody watches any more.
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { endLeftovers } from '../../../../src/jacamar/executors/batch/leftovers.ts';
 import type { Clock } from '../../../../src/jacamar/executors/batch/patience.ts';
 import type { Scheduler } from '../../../../src/jacamar/executors/batch/scheduler.ts';
 import { type Entry, entryFor, Submissions } from '../../../../src/jacamar/executors/batch/submissions.ts';
+import { BEGUN } from '../../../../src/jacamar/executors/batch/wrapper.ts';
 import { batchHandoff } from '../../../support/batch-handoff.ts';
 import { FakeCommands } from '../../../support/fake-commands.ts';
 import { scratchDirectory } from '../../../support/scratch.ts';
@@ -45,7 +48,10 @@ function setUp(context: TestContext) {
     },
   };
   const by = { scheduler, commands, submissions, clock, stop: new AbortController().signal };
-  const entry = (name: string, changes: Partial<Entry> = {}) => ({ ...entryFor(handoff, name, 0), ...changes });
+  const entry = (name: string, changes: Partial<Entry> = {}) => ({
+    ...entryFor(handoff, { name, submittedAt: 0 }),
+    ...changes,
+  });
   return { here, submissions, entry, end: (entries: readonly Entry[]) => endLeftovers(entries, by) };
 }
 
@@ -65,6 +71,14 @@ it('are found by their name when we died before the scheduler answered', async (
   await end(submissions.all());
   assert.equal(here.jobs.size, 0);
   assert.deepEqual(submissions.all(), []);
+});
+
+it('run nothing when the scheduler takes them only now', async (t) => {
+  const { submissions, entry, end } = setUp(t);
+  const directory = scratchDirectory(t);
+  submissions.write(entry('ci-1', { directory }));
+  await end(submissions.all());
+  assert.ok(existsSync(join(directory, BEGUN)));
 });
 
 it('are ended on a full disk, too', async (t) => {

@@ -148,9 +148,10 @@ it('ends when the stage shall', async () => {
 });
 
 it('finds nothing only when the scheduler has said so several times', async () => {
-  const { by, calls } = setUp([], [[]]);
+  const { by, calls, seconds } = setUp([], [[]]);
   assert.deepEqual(await findByName('ci-1', by, { limitMs: 60_000, stop: by.stop }), []);
   assert.deepEqual(calls, Array(5).fill('find'));
+  assert.ok(seconds() < 20, `${seconds()} s, the last of them for nothing`);
 });
 
 it('looks for the name in the next form where the site does not have the first, and stays with it', async () => {
