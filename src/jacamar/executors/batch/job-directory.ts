@@ -1,10 +1,10 @@
 // The files through which we and the wrapper on the compute node know of each other: a directory of the job's own,
-// 0700, for one submission. On a network file system what the node wrote is seen late; listing the directory makes
-// the client ask the server (close-to-open consistency, nfs(5)), which a look at one file does not.
+// 0700, for one submission. On a network file system what the node wrote is seen late; opening the directory to list it
+// makes the client ask the server (close-to-open consistency, nfs(5)), which a look for one file does not.
 
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { SystemFailure } from '../../../contract/errors.ts';
 import { placeScript } from '../../script.ts';
 import { BEGUN, type ExitMarker, MARKERS, readExitMarker } from './wrapper.ts';
@@ -30,6 +30,7 @@ export class JobDirectory {
   readonly schedulerOutput: string;
   /** Stands in every marker, so that nothing that another attempt left is taken for this one's. */
   readonly nonce = randomBytes(8).toString('hex');
+  #startedOn: string | undefined;
 
   /** @param name of the batch job, which is unique */
   constructor(scripts: string, name: string) {
@@ -55,12 +56,14 @@ export class JobDirectory {
     return placeScript(this.path, 'wrapper', Buffer.from(wrapper));
   }
 
+  /** What was said once stays said, and is not read again. */
   look(): Markers {
     const names = this.listing();
     const read = (name: string) => (names.includes(name) ? readMarker(join(this.path, name)) : undefined);
+    this.#startedOn ??= this.#host(read(MARKERS.started));
     const exit = read(MARKERS.exit);
     return {
-      startedOn: this.#host(read(MARKERS.started)),
+      startedOn: this.#startedOn,
       againOn: this.#host(read(MARKERS.again)),
       exit: exit === undefined ? undefined : readExitMarker(exit, this.nonce),
     };
@@ -69,7 +72,6 @@ export class JobDirectory {
   /** Names in it, for evidence too; none when it is gone. */
   listing(): string[] {
     try {
-      readdirSync(dirname(this.path));
       return readdirSync(this.path);
     } catch {
       return [];

@@ -179,7 +179,7 @@ export class Overview {
     return { askedAt, interval, answer: status ? { kind: 'listed', status } : { kind: 'not-listed' } };
   }
 
-  /** Once for each answer: everybody who waits looks every second, and it may be about hundreds of jobs. */
+  /** Once for each answer: everybody who waits looks every few seconds, and it may be about hundreds of jobs. */
   #understand(shared: Shared): Inquired {
     if (shared === this.#understood?.of) return this.#understood.inquired;
     const { ids, form, stdout, stderr, exitCode } = shared;

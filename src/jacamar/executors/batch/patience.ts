@@ -26,19 +26,28 @@ const JITTER = 0.2;
 /** Longer and longer pauses. */
 export class BackOff {
   readonly #clock: Clock;
+  readonly #firstMs: number;
   readonly #longestMs: number;
+  readonly #growth: number;
   #nextMs: number;
 
-  constructor(clock: Clock, firstMs: number, longestMs: number) {
+  constructor(clock: Clock, firstMs: number, longestMs: number, growth = 2) {
     this.#clock = clock;
+    this.#firstMs = firstMs;
     this.#nextMs = firstMs;
     this.#longestMs = Math.max(firstMs, longestMs);
+    this.#growth = growth;
+  }
+
+  /** The next pause is as short as the first. */
+  reset(): void {
+    this.#nextMs = this.#firstMs;
   }
 
   /** Also ends when `stop` is aborted. */
   async pause(stop?: AbortSignal, atMostMs = Number.POSITIVE_INFINITY): Promise<void> {
     const now = Math.max(0, Math.min(jittered(this.#nextMs), atMostMs));
-    this.#nextMs = Math.min(this.#nextMs * 2, this.#longestMs);
+    this.#nextMs = Math.min(this.#nextMs * this.#growth, this.#longestMs);
     await this.#clock.pause(now, stop);
   }
 }

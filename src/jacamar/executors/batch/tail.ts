@@ -49,7 +49,7 @@ export class Tail {
   async pump(): Promise<void> {
     while (!this.#log.isBroken && !this.isFull) {
       const chunk = this.#read(this.#position, Math.min(CHUNK, this.#headLimit - this.#position));
-      if (chunk.length === 0) return;
+      if (chunk.length === 0) return this.close();
       this.#position += chunk.length;
       await this.#log.pass(chunk);
     }
@@ -63,6 +63,7 @@ export class Tail {
 
   /** Size of the file now, in bytes; 0 while it cannot be read. */
   size(): number {
+    this.close();
     return this.#try((descriptor) => fstatSync(descriptor).size) ?? 0;
   }
 
@@ -86,17 +87,21 @@ export class Tail {
     return gap;
   }
 
-  close(): void {
-    const descriptor = this.#descriptor;
-    this.#descriptor = undefined;
-    if (descriptor !== undefined) closeSync(descriptor);
-  }
-
   #read(position: number, length: number): Buffer {
     const read = (descriptor: number) => readSync(descriptor, this.#buffer, 0, length, position);
     const count = length <= 0 ? 0 : (this.#try(read) ?? 0);
     // A copy, since the writer may hold on to what it gets.
     return Buffer.from(this.#buffer.subarray(0, count));
+  }
+
+  /**
+   * Lets go of the file, so that the next look opens it. Only then a client of NFS asks its server for what is new:
+   * while a file stays open it may believe for a minute that it has not grown (nfs(5), acregmax).
+   */
+  close(): void {
+    const descriptor = this.#descriptor;
+    this.#descriptor = undefined;
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 
   /** A file server that is out of order, or lost the file (ESTALE), costs output, never the job. */

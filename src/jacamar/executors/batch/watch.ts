@@ -1,5 +1,5 @@
-// Watches one batch job to its end. Markers and output, which cost the scheduler nothing, are looked at once a second;
-// the scheduler itself is asked rarely, and what it says has three values: there, ended, no answer. No answer is
+// Watches one batch job to its end. Markers and output, which cost the scheduler nothing, are looked at often while
+// something happens, and at least every few seconds; the scheduler itself is asked rarely, and what it says has three values: there, ended, no answer. No answer is
 // never taken for an end.
 
 import { JacamarError, SystemFailure } from '../../../contract/errors.ts';
@@ -15,8 +15,11 @@ import type { Tail } from './tail.ts';
 import type { OwnStop } from './verdict.ts';
 import type { ExitMarker } from './wrapper.ts';
 
-/** So that a line of the job is passed on within a second of being written. */
+/** So that a line of a job that writes is passed on within a second. */
 const LOOK_EVERY_MS = 750;
+/** While nothing happens: hundreds of jobs look at one file system. The runner sends its log every 3 s, too. */
+const LOOK_AT_LEAST_EVERY_MS = 3_000;
+const LOOK_GROWTH = 1.25;
 /** How much later than the wrapper the scheduler may learn that a job runs, in milliseconds. */
 const START_LAG_MS = 2_000;
 /** How long a scheduler may still call a job running whose script has ended (epilog), in milliseconds. */
@@ -118,17 +121,26 @@ class Watch {
 
   async #lookAgainAndAgain(): Promise<Ending> {
     const { tail, directory, stop, clock } = this.#with;
-    while (!stop.aborted) {
+    const pace = new BackOff(clock, LOOK_EVERY_MS, LOOK_AT_LEAST_EVERY_MS, LOOK_GROWTH);
+    for (let before = ''; !stop.aborted; ) {
       this.#markers = directory.look();
       const { startedOn, exit } = this.#markers;
       if ((startedOn ?? exit) !== undefined) this.#begunBy = Math.min(this.#begunBy, clock.date() + START_LAG_MS);
       this.#askInBackground();
       const ending = await this.#ending();
       if (ending !== undefined) return ending;
-      await tail.pump();
-      await clock.pause(LOOK_EVERY_MS, stop);
+      if (!this.#isWaiting) await tail.pump();
+      const now = `${tail.position} ${startedOn} ${this.#status?.state}`;
+      if (now !== before) pace.reset();
+      before = now;
+      await pace.pause(stop);
     }
     return await this.#untilStopped();
+  }
+
+  /** Nobody writes output yet. */
+  get #isWaiting(): boolean {
+    return this.#markers.startedOn === undefined && (this.#status === undefined || this.#status.phase === 'pending');
   }
 
   async #untilStopped(): Promise<Ending> {

@@ -1,7 +1,7 @@
 // Output of a batch job on its way from a growing file to the runner.
 
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { JobLog } from '../../../../src/jacamar/executors/batch/job-log.ts';
@@ -27,6 +27,17 @@ it('waits for a file that is not there yet', async (t) => {
   writeFileSync(path, 'late\n');
   await tail.pump();
   assert.equal(received().toString(), 'late\n');
+});
+
+it('opens the file for each look: a client of NFS asks its server for what is new only then', async (t) => {
+  const { path, tail, received } = setUp(t);
+  writeFileSync(path, 'one\n');
+  await tail.pump();
+  writeFileSync(`${path}.longer`, 'one\ntwo\n'); // as if the server had it, and an open descriptor did not
+  renameSync(`${path}.longer`, path);
+  assert.equal(tail.size(), 8);
+  await tail.pump();
+  assert.equal(received().toString(), 'one\ntwo\n');
 });
 
 it('passes on every byte once, as it is', async (t) => {

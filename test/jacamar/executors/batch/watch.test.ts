@@ -140,15 +140,27 @@ function commandsOf(here: World): Commands {
 }
 
 describe('a job that ends', () => {
-  it('is noticed by its marker within a second, whenever the scheduler is asked next', async (t) => {
+  it('is noticed by its marker within four seconds, whenever the scheduler is asked next', async (t) => {
     const here = world(t);
     here.overview = RUNNING;
     here.details = COMPLETED;
     here.at(300, () => here.exit(0));
     const ending = await here.end();
-    assert.ok(here.seconds() < 302, String(here.seconds()));
+    assert.ok(here.seconds() < 304, String(here.seconds()));
     assert.equal(ending.exit?.progress.scriptCode, 0);
     assert.equal(ending.status?.state, 'COMPLETED');
+  });
+
+  it('is looked for rarely while nothing happens, and often when something does', async (t) => {
+    const here = world(t);
+    const looks = (from: number, to: number) =>
+      here.seen.filter(({ elapsedMs }) => elapsedMs >= from * 1_000 && elapsedMs < to * 1_000).length;
+    here.details = COMPLETED;
+    here.at(300, () => here.started());
+    here.at(310, () => here.exit(0));
+    await here.end();
+    assert.ok(looks(200, 290) <= 40, `${looks(200, 290)} looks in 90 s`);
+    assert.ok(looks(300, 308) >= 4, `${looks(300, 308)} looks in 8 s`);
   });
 
   it('is reported by its marker after a minute when the scheduler goes on calling it running', async (t) => {
