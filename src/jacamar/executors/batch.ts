@@ -18,7 +18,7 @@ import { Commentary, remainingSeconds } from './batch/commentary.ts';
 import { conclude } from './batch/conclusion.ts';
 import { JobDirectory, withdraw } from './batch/job-directory.ts';
 import { JobLog } from './batch/job-log.ts';
-import { endLeftovers } from './batch/leftovers.ts';
+import { endLeftovers, endOrphans } from './batch/leftovers.ts';
 import { submissionRemarks, submissionSection } from './batch/narrator.ts';
 import { Overview } from './batch/overview.ts';
 import { CLOCK, type Clock } from './batch/patience.ts';
@@ -76,7 +76,7 @@ function open(scheduler: Scheduler, name: string, handoff: Handoff, stop: AbortS
 async function runAsJob(batch: Batch, script: string): Promise<void> {
   const { handoff, submissions } = batch;
   closeWhenAbandoned(batch);
-  void endLeftovers(submissions.orphans(), batch); // what is not over when we are stays for the next job
+  void endOrphans(batch); // what is not over when we are stays for the next job
   const name = jobName(handoff);
   const directory = new JobDirectory(dirname(script), name);
   const log = new JobLog(openOutput(1));

@@ -1,6 +1,8 @@
 // Batch jobs that nobody watches any more: of a stage that was killed, ended at cleanup, and of a job whose runner died
 // with it, ended by the next job of the account.
 
+import { join } from 'node:path';
+import type { Lock } from '../../../contract/lock.ts';
 import { tell } from '../../../contract/program.ts';
 import { cancelJob } from './cancel.ts';
 import type { Commands } from './commands.ts';
@@ -9,6 +11,7 @@ import type { Clock } from './patience.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Entry, Submissions } from './submissions.ts';
 import { findByName } from './submit.ts';
+import { takeTurn } from './turn.ts';
 
 /** How long to wait for the end of one, in milliseconds. */
 const LIMIT_MS = 60_000;
@@ -19,6 +22,12 @@ export interface Leftovers {
   readonly submissions: Submissions;
   readonly clock: Clock;
   readonly stop: AbortSignal;
+}
+
+/** Ends those for which no cleanup will come. One that is slow to end is enough for one of the jobs that start beside it. */
+export async function endOrphans(by: Leftovers & { readonly lock: Pick<Lock, 'tryLock'> }): Promise<void> {
+  using turn = takeTurn(join(by.submissions.directory, 'leftovers'), by.lock);
+  if (turn !== undefined) await endLeftovers(by.submissions.orphans(), by);
 }
 
 /** Ends these submissions. One stays on record for as long as its job may live. */

@@ -2,7 +2,7 @@
 // takes the lock and asks, for everybody; the others read what it wrote down. So thirty waiting jobs are as cheap
 // for the scheduler as one.
 
-import { closeSync, constants, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Handoff } from '../../../contract/handoff.ts';
@@ -11,6 +11,7 @@ import { type Commands, formOf } from './commands.ts';
 import { type Clock, jittered } from './patience.ts';
 import type { Answer, Inquired, Inquiry, JobStatus } from './scheduler.ts';
 import type { Entry, Submissions } from './submissions.ts';
+import { takeTurn } from './turn.ts';
 
 const answerSchema = v.object({
   /** Milliseconds since 1970, when it was asked. */
@@ -106,42 +107,18 @@ export class Overview {
     return now >= Math.min(regular, Math.max(entry.submittedAt + FIRST_LOOK_MS, shared.askedAt + this.#shortest()));
   }
 
-  /** Whoever holds the lock is asking; its answer will do. Where no lock can be had everybody asks for himself. */
+  /** Whose turn it is asks; its answer will do. */
   async #ask(id: string): Promise<void> {
-    const descriptor = this.#open();
-    try {
-      if (!this.#isOurTurn(descriptor)) return;
-      const before = this.#shared?.askedAt;
-      this.#read();
-      if (this.#shared?.askedAt === before) await this.#askNow(id);
-    } finally {
-      if (descriptor !== undefined) closeSync(descriptor);
-    }
+    using turn = takeTurn(join(this.#submissions.directory, 'lock'), this.#lock);
+    if (!this.#isOurTurn(turn !== undefined)) return;
+    const before = this.#shared?.askedAt;
+    this.#read();
+    if (this.#shared?.askedAt === before) await this.#askNow(id);
   }
 
-  /** Undefined where the account's files are out of order; its jobs are none the worse for it. */
-  #open(): number | undefined {
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    try {
-      return openSync(join(this.#submissions.directory, 'lock'), flags, 0o600);
-    } catch {
-      return undefined;
-    }
-  }
-
-  #isOurTurn(descriptor: number | undefined): boolean {
-    const isOurs = descriptor === undefined || this.#takesLock(descriptor);
-    this.#waitsSince = isOurs ? undefined : (this.#waitsSince ?? this.#clock.now());
+  #isOurTurn(isFree: boolean): boolean {
+    this.#waitsSince = isFree ? undefined : (this.#waitsSince ?? this.#clock.now());
     return this.#waitsSince === undefined || this.#clock.now() - this.#waitsSince > LOCK_PATIENCE_MS;
-  }
-
-  /** Some file systems have no locks. */
-  #takesLock(descriptor: number): boolean {
-    try {
-      return this.#lock.tryLock(descriptor);
-    } catch {
-      return true;
-    }
   }
 
   /** About all submissions on record, and this one in any case: somebody may have removed the records. */

@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
-import { endLeftovers } from '../../../../src/jacamar/executors/batch/leftovers.ts';
+import { endLeftovers, endOrphans } from '../../../../src/jacamar/executors/batch/leftovers.ts';
 import type { Clock } from '../../../../src/jacamar/executors/batch/patience.ts';
 import type { Scheduler } from '../../../../src/jacamar/executors/batch/scheduler.ts';
 import { type Entry, entryFor, Submissions } from '../../../../src/jacamar/executors/batch/submissions.ts';
 import { BEGUN } from '../../../../src/jacamar/executors/batch/wrapper.ts';
+import { loadBuiltLock } from '../../../native/built.ts';
 import { batchHandoff } from '../../../support/batch-handoff.ts';
 import { FakeCommands } from '../../../support/fake-commands.ts';
 import { scratchDirectory } from '../../../support/scratch.ts';
@@ -52,7 +53,8 @@ function setUp(context: TestContext) {
     ...entryFor(handoff, { name, submittedAt: 0 }),
     ...changes,
   });
-  return { here, submissions, entry, end: (entries: readonly Entry[]) => endLeftovers(entries, by) };
+  const orphans = () => endOrphans({ ...by, lock: loadBuiltLock() });
+  return { here, submissions, entry, orphans, end: (entries: readonly Entry[]) => endLeftovers(entries, by) };
 }
 
 it('are ended, and are on record no more', async (t) => {
@@ -112,6 +114,18 @@ it('stay on record while the scheduler hears nothing, for the next job to end', 
   assert.equal(submissions.orphans().length, 1);
   await end(submissions.orphans());
   assert.equal(here.jobs.size, 0);
+});
+
+it('are left alone while another job is ending them', async (t) => {
+  const { here, submissions, entry, orphans } = setUp(t);
+  here.jobs.set('ci-1', '42');
+  submissions.write(entry('ci-1', { id: '42', isAbandoned: true }));
+  await Promise.all([orphans(), orphans(), orphans()]);
+  assert.deepEqual(here.cancelled, ['42']);
+  here.jobs.set('ci-2', '43');
+  submissions.write(entry('ci-2', { id: '43', isAbandoned: true }));
+  await orphans();
+  assert.deepEqual(here.cancelled, ['42', '43']);
 });
 
 it('are those whose runner is gone, or whose host has started anew, and no others', (t) => {
