@@ -384,6 +384,16 @@ describe('the end of a job', { concurrency: 6 }, () => {
     assert.deepEqual(outcome, SYSTEM_FAILURE, stdout);
   });
 
+  it('is brought about when another cluster of a federation has started it, and told as that', async () => {
+    const slurm = await scheduler({ waits: [{ reason: 'Resources', ms: FOREVER }] });
+    replaceState(slurm, 'PENDING', 'REVOKED');
+    const job = await waiting(slurm);
+    const { outcome, stdout } = await job.call.ended;
+    assert.deepEqual(outcome, SYSTEM_FAILURE, stdout);
+    assert.match(stdout, /another cluster/);
+    assert.equal(job.fake.end, 'cancelled');
+  });
+
   it('is no success when somebody cancels it in the queue', async () => {
     const slurm = await scheduler({ waits: [{ reason: 'Resources', ms: FOREVER }] });
     const job = await waiting(slurm);

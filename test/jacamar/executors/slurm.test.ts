@@ -316,7 +316,7 @@ describe('scontrol', () => {
     ['BOOT_FAIL', 'None', '0:0', { kind: 'start-failure' }],
     ['LAUNCH_FAILED', 'None', '0:0', { kind: 'start-failure' }],
     ['RECONFIG_FAIL', 'None', '0:0', { kind: 'start-failure' }],
-    ['REVOKED', 'None', '0:0', { kind: 'start-failure' }],
+    ['REVOKED', 'None', '0:0', { kind: 'elsewhere' }],
   ];
   for (const [JobState, Reason, ExitCode, end] of ends) {
     it(`${JobState}, ${Reason}, ${ExitCode} is the end of a job: ${end?.kind}`, () => {

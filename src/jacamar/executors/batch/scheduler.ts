@@ -30,7 +30,9 @@ export type EndKind =
   | 'node-failure'
   | 'start-failure'
   | 'output-unopened'
-  | 'preempted';
+  | 'preempted'
+  /** Another cluster has it, where nobody here can follow it. */
+  | 'elsewhere';
 
 export interface JobEnd {
   readonly kind: EndKind;

@@ -166,6 +166,12 @@ const ENDS: Readonly<Record<EndKind, (facts: EndFacts, end: JobEnd) => Verdict>>
       `${scheduler.title} could not open its output on the node: ${printable(output)}`,
       'Administrators: the directory has to be there, and writable for the account, on all nodes.',
     ),
+  elsewhere: ({ scheduler }) =>
+    system(
+      'ERR_BATCH_ELSEWHERE',
+      `${scheduler.title} gave it to another cluster, where it cannot be followed, so it was cancelled.`,
+      'Administrators: see to it that jobs of this runner stay on its cluster; the guide to the scheduler says how.',
+    ),
   preempted: ({ scheduler }) =>
     system('ERR_PREEMPTED', `${scheduler.title} ended it in favour of a more important job.`, RETRY),
 };

@@ -217,13 +217,16 @@ function statusOf(told: Told): JobStatus {
   const reason = phase === 'pending' && told.reason === 'None' ? 'None' : present(told.reason);
   const exit = parseExitCode(told.exitCode ?? '');
   const start = parsePoint(told.start ?? '');
+  const end = phase === 'ended' ? endOf({ state, exit, reason, by }) : undefined;
   return {
     phase: phase ?? 'running',
     state: printable(state),
     ...(phase === undefined ? { isUnknownState: true } : {}),
     ...defined({
       reason,
-      end: phase === 'ended' ? endOf({ state, exit, reason, by }) : undefined,
+      end,
+      // A cancel on the cluster where it was submitted reaches all of its siblings.
+      stuck: end?.kind === 'elsewhere' ? end : undefined,
       partition: present(told.partition),
       account: present(told.account),
       qos: present(told.qos),

@@ -31,7 +31,8 @@ const ENDS: Readonly<Record<string, EndKind>> = {
   BOOT_FAIL: 'start-failure',
   LAUNCH_FAILED: 'start-failure',
   RECONFIG_FAIL: 'start-failure',
-  REVOKED: 'start-failure',
+  // In a federation: a sibling of it has started on another cluster.
+  REVOKED: 'elsewhere',
 };
 
 /** Signal numbers of Slurm's own: the batch script could not open its output, or lost a process to the memory limit. */

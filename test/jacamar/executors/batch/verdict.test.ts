@@ -34,6 +34,7 @@ const KINDS: readonly EndKind[] = [
   'cancelled',
   'node-failure',
   'start-failure',
+  'elsewhere',
   'output-unopened',
   'preempted',
 ];
@@ -119,6 +120,7 @@ describe('whose fault an end is', () => {
     ['cancelled', 'user', 'ERR_CANCELLED'],
     ['node-failure', 'site', 'ERR_NODE_FAILURE'],
     ['start-failure', 'site', 'ERR_BATCH_START'],
+    ['elsewhere', 'site', 'ERR_BATCH_ELSEWHERE'],
     ['output-unopened', 'site', 'ERR_BATCH_OUTPUT'],
     ['preempted', 'site', 'ERR_PREEMPTED'],
   ];
