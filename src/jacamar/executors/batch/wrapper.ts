@@ -32,6 +32,9 @@ export const BEGUN = 'begun';
  * which also NFS does atomically. It survives the signals that end a job, so that the script has the time that the
  * scheduler grants it, and passes on those that it gets alone to whoever in the job waits for them. What runs in the
  * background ignores SIGINT and SIGQUIT, bash(1), unless it is told otherwise.
+ *
+ * What it writes at the end has its room from the beginning, and is written over that: the job may have used up its
+ * quota by then. A here-document would need room as well, in a temporary directory of the node (bash before 5.1).
  */
 export function wrapperText(parts: WrapperParts): string {
   const { script, directory, nonce, bash, options, environment, preamble, unset, output } = parts;
@@ -41,7 +44,7 @@ export function wrapperText(parts: WrapperParts): string {
 umask 077
 directory=${inShell(directory)} nonce=${inShell(nonce)} code= shell=
 mark() {
-  { printf '%s\\n' "$nonce"; cat; } >"$directory/.$1.$$" && mv -f "$directory/.$1.$$" "$directory/$1"
+  { printf '%s\\n' "$nonce"; cat; } 1<>"$directory/.$1" && mv -f "$directory/.$1" "$directory/$1"
 }
 if ! mkdir "$directory/${BEGUN}"; then
   uname -n | mark ${MARKERS.again}
@@ -49,7 +52,7 @@ if ! mkdir "$directory/${BEGUN}"; then
   exit 1
 fi
 uname -n | mark ${MARKERS.started}
-: >"$directory/marks"
+for name in .${MARKERS.exit} times marks; do printf '%4095s\\n' '' | tr ' ' '\\n' >"$directory/$name"; done
 catches() {
   local name= value= caught=0
   while read -r name value; do [ "$name" = SigCgt: ] && caught=$((16#$value)); done
@@ -75,10 +78,9 @@ ${output === undefined ? ':' : `[ "/proc/$$/fd/1" -ef ${inShell(output)} ] || ex
   umask 022
 ${exports.join('\n')}
   cd "$HOME" 2>/dev/null || cd /
-  exec ${[bash, ...options].map(inShell).join(' ')} ${MARKS}>>"$directory/marks"
-) <<'JACAMAR-${nonce}' &
-${OUTLIVES_SIGNALS}
-${preamble}${commandsFor(script)}JACAMAR-${nonce}
+  exec ${[bash, ...options].map(inShell).join(' ')} ${MARKS}<>"$directory/marks"
+) < <(printf '%s' ${inShell(`${OUTLIVES_SIGNALS}
+${preamble}${commandsFor(script)}`)}) &
 shell=$!
 while
   wait "$shell"
@@ -91,12 +93,12 @@ peak() {
   path=$(grep -E '^0::|:memory:' /proc/$$/cgroup | grep -m 1 -iE 'job|slurm|pbs|lsf|flux') && path=\${path##*:} || return 0
   cat "/sys/fs/cgroup$path/memory.peak" "/sys/fs/cgroup/memory$path/memory.max_usage_in_bytes" 2>/dev/null
 }
-times >"$directory/times"
+times 1<>"$directory/times"
 {
   printf '%s %s\\n' "$code" "$(stat -Lc '%F %s' "/proc/$$/fd/1")"
-  printf 'used %s %s %s\\n' "$SECONDS" "$(tail -n 1 "$directory/times")" "$(peak)"
+  printf 'used %s %s %s\\n' "$SECONDS" "$(sed -n 2p "$directory/times")" "$(peak)"
   [ -z "$asked" ] || printf 'asked %s\\n' "$asked"
-  cat "$directory/marks"
+  tr -s '\\n' <"$directory/marks"
 } 2>/dev/null | mark ${MARKERS.exit}
 while read -r word value; do [ "$word" = ended ] && exit "$value"; done <"$directory/marks"
 exit "$((code ? code : 1))"

@@ -75,6 +75,10 @@ for (const code of [0, 1, 7, 137, 255]) {
   });
 }
 
+it('needs no temporary file: the temporary directory of a node may be full', async (t) => {
+  assert.doesNotMatch(readFileSync(batch(t, 'true').wrapper, 'utf8'), /<<[^<]/);
+});
+
 it('leaves $0 and BASH_SOURCE of the script as they are', async (t) => {
   const job = batch(t, `echo "$0 \${BASH_SOURCE[0]}"`);
   await run(job);
