@@ -72,7 +72,9 @@ trap 'asked=1' HUP
 trap 'pass 10 $$' USR1
 trap 'pass 12 $$' USR2
 ${unset.length === 0 ? ':' : `unset ${unset.join(' ')}`}
-${output === undefined ? ':' : `[ "/proc/$$/fd/1" -ef ${inShell(output)} ] || exec >>${inShell(output)} 2>&1`}
+${output === undefined ? ':' : `[ "/proc/$$/fd/1" -ef ${inShell(output)} ] || exec >>${inShell(output)}`}
+# Flux and others carry the two apart, and do not keep the order of their lines.
+exec 2>&1
 (
   trap - INT QUIT
   umask 022

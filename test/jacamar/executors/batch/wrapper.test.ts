@@ -1,11 +1,12 @@
 // The wrapper, run by a real bash as a scheduler would.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import { type ExitMarker, readExitMarker, wrapperText } from '../../../../src/jacamar/executors/batch/wrapper.ts';
 import { markBeginning, OUTLIVES_SIGNALS } from '../../../../src/jacamar/login-shell.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -77,6 +78,12 @@ for (const code of [0, 1, 7, 137, 255]) {
 
 it('needs no temporary file: the temporary directory of a node may be full', async (t) => {
   assert.doesNotMatch(readFileSync(batch(t, 'true').wrapper, 'utf8'), /<<[^<]/);
+});
+
+it('keeps both streams in their order, also for a scheduler that carries them apart', async (t) => {
+  const job = batch(t, 'for n in 1 2 3; do echo "out $n"; echo "err $n" >&2; done', { output: undefined });
+  const { stdout, stderr } = await promisify(execFile)(job.wrapper, { cwd: '/' });
+  assert.deepEqual([stdout, stderr], ['out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n', '']);
 });
 
 it('leaves $0 and BASH_SOURCE of the script as they are', async (t) => {
