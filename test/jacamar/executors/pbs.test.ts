@@ -225,11 +225,15 @@ describe('qstat', () => {
     ...[-1, -2, -3, -10, -11, -14, -16, -19, -20, -21, -22, -30].map(
       (status) => [status, { kind: 'start-failure', note: `Exit_status ${status}` }] as const,
     ),
+    [-10, { kind: 'out-of-memory' }, { job_state: 'C' }],
+    [-11, { kind: 'time-limit' }, { job_state: 'C' }],
+    [-12, { kind: 'failed', note: 'it used more CPU time than it asked for' }, { job_state: 'C' }],
+    [-3, { kind: 'start-failure', note: 'Exit_status -3' }, { job_state: 'C' }],
     [undefined, { kind: 'cancelled' }, { substate: 91 }],
     [undefined, { kind: 'failed' }, { substate: 92 }],
   ];
   for (const [status, end, more] of statuses) {
-    it(`takes Exit_status ${status ?? `none, substate ${JSON.stringify(more)}`} for ${JSON.stringify(end)}`, () => {
+    it(`takes Exit_status ${status ?? 'none'} ${more === undefined ? '' : `with ${JSON.stringify(more)} `}for ${JSON.stringify(end)}`, () => {
       assert.deepEqual(ended(status, more), end);
     });
   }

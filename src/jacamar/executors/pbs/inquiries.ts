@@ -101,16 +101,14 @@ function statusOf(job: Attributes): JobStatus {
   const phase = phaseOf(letter);
   const comment = text(job.get('comment'));
   const started = point(job.get('stime') ?? job.get('start_time'));
+  const status = number(job.get('Exit_status') ?? job.get('exit_status'));
   const all = {
     phase: phase ?? 'running',
     state: printable(letter),
     isUnknownState: phase === undefined ? true : undefined,
     reason: phase === 'pending' ? (comment ?? letter) : undefined,
     stuck: stuckEnd(letter, comment),
-    end:
-      phase === 'ended'
-        ? endOf(number(job.get('Exit_status') ?? job.get('exit_status')), job.get('substate'), comment)
-        : undefined,
+    end: phase === 'ended' ? endOf({ letter, status, substate: job.get('substate'), comment }) : undefined,
     partition: text(job.get('queue')),
     account: text(job.get('Account_Name')),
     timeLimit: parseTime(job.get('Resource_List.walltime') ?? ''),

@@ -1,7 +1,7 @@
 // States of PBS jobs, and what their Exit_status says. Source: qstat(1B), job.h of OpenPBS (JOB_EXEC_*), measured with
-// 23.06.
+// 23.06; of Torque the page on job exit status in its guide.
 
-import type { EndKind, JobEnd, Phase } from '../batch/scheduler.ts';
+import type { JobEnd, Phase } from '../batch/scheduler.ts';
 
 /** T: on its way to another server. S and U: suspended, by somebody or by a busy workstation. */
 const PHASES: Readonly<Record<string, Phase>> = {
@@ -26,30 +26,41 @@ export function phaseOf(letter: string): Phase | undefined {
 
 /** A job that was deleted before it ran. */
 const DELETED_SUBSTATE = '91';
-const LIMITS: Readonly<Record<number, EndKind>> = {
-  [-29]: 'time-limit',
-  [-27]: 'out-of-memory',
-  [-26]: 'out-of-memory',
+const TOO_MUCH_CPU_TIME: JobEnd = { kind: 'failed', note: 'it used more CPU time than it asked for' };
+const TOO_MANY_CPUS: JobEnd = { kind: 'failed', note: 'it used more CPUs than it asked for' };
+const LIMITS: Readonly<Record<number, JobEnd>> = {
+  [-29]: { kind: 'time-limit' },
+  [-28]: TOO_MUCH_CPU_TIME,
+  [-27]: { kind: 'out-of-memory' },
+  [-26]: { kind: 'out-of-memory' },
+  [-25]: TOO_MANY_CPUS,
+  [-24]: TOO_MANY_CPUS,
 };
-/** CPU time and number of CPUs used. */
-const OTHER_LIMITS: Readonly<Record<number, string>> = {
-  [-28]: 'it used more CPU time than it asked for',
-  [-25]: 'it used more CPUs than it asked for',
-  [-24]: 'it used more CPUs than it asked for',
+/** Numbers with another meaning there, in a state that only Torque has. */
+const TORQUE_LIMITS: Readonly<Record<number, JobEnd>> = {
+  [-10]: { kind: 'out-of-memory' },
+  [-11]: { kind: 'time-limit' },
+  [-12]: TOO_MUCH_CPU_TIME,
 };
+const TORQUE_COMPLETE = 'C';
 
-/** @param status `Exit_status`; a whole job that got a signal has 256 and its number */
-export function endOf(status: number | undefined, substate: string | undefined, comment: string | undefined): JobEnd {
+/** What is known of an end. */
+interface EndFacts {
+  readonly letter: string;
+  /** `Exit_status`; a whole job that got a signal has 256 and its number. */
+  readonly status: number | undefined;
+  readonly substate: string | undefined;
+  readonly comment: string | undefined;
+}
+
+export function endOf({ letter, status, substate, comment }: EndFacts): JobEnd {
   const note = comment === undefined ? {} : { note: comment };
   if (status === undefined) return { kind: substate === DELETED_SUBSTATE ? 'cancelled' : 'failed', ...note };
   if (status >= 256) return { kind: 'cancelled', signal: status - 256, ...note };
   if (status > 0) return { kind: 'failed', exitCode: status };
   if (status === 0) return { kind: 'completed', exitCode: 0 };
-  const limit = LIMITS[status];
-  if (limit !== undefined) return { kind: limit };
-  const other = OTHER_LIMITS[status];
-  if (other !== undefined) return { kind: 'failed', note: other };
-  return { kind: 'start-failure', note: comment ?? `Exit_status ${status}` };
+  const limits = letter === TORQUE_COMPLETE ? TORQUE_LIMITS : LIMITS;
+  return limits[status] ?? { kind: 'start-failure', note: comment ?? `Exit_status ${status}` };
 }
 
 /** A hold that no release can mend: the job could not be started, over and over (its output, its home). */
