@@ -153,6 +153,32 @@ describe('a submission', { concurrency: 6 }, () => {
     assert.ok([...slurm.engine.jobs.values()].every(({ phase }) => phase === 'ended'));
   });
 
+  it('that arrives after it was made again leaves no job behind', async () => {
+    const slurm = await scheduler({ waits: [{ reason: 'Resources', ms: FOREVER }] });
+    const arrival = Promise.withResolvers<void>();
+    slurm.commands.disturb(
+      'sbatch',
+      (answer) => {
+        void arrival.promise.then(answer);
+        return CONNECTION_LOST;
+      },
+      1,
+    );
+    const { job } = await jobOn(slurm);
+    const call = job.start('sleep 600');
+    await eventually('it is made again', () => slurm.engine.jobs.size === 1, LIMIT_MS);
+    arrival.resolve();
+    await eventually('it arrives', () => slurm.engine.jobs.size === 2, LIMIT_MS);
+    const [, late] = [...slurm.engine.jobs.values()];
+    if (late !== undefined) slurm.engine.start(late);
+    assert.equal((await call.ended).outcome.kind, 'system-failure');
+    assert.equal((await job.cleanup()).outcome.kind, 'success');
+    assert.deepEqual(
+      [...slurm.engine.jobs.values()].map(({ phase }) => phase),
+      ['ended', 'ended'],
+    );
+  });
+
   it('that arrives when the CI job is over runs nothing, also where scripts are kept', async () => {
     const slurm = await scheduler();
     const arrival = Promise.withResolvers<void>();

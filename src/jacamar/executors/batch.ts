@@ -88,7 +88,8 @@ async function runAsJob(batch: Batch, script: string): Promise<void> {
     const commentary = new Commentary({ ...batch, id: entry.id, requestedTime, log });
     const comment = (seen: Seen) => commentary.look(seen);
     const ending = await watch({ ...batch, ...waysToWatch(batch), entry, directory, log, tail, comment });
-    if (!ending.isPerhapsAlive) submissions.remove(entry);
+    // Cleanup looks for copies.
+    if (!ending.isPerhapsAlive && !entry.mayHaveCopies) submissions.remove(entry);
     await conclude(batch, ending, { id: entry.id, log, tail, directory, name });
   } finally {
     withdraw(directory.path);
@@ -139,8 +140,12 @@ async function handOver(batch: Batch, given: Given, log: JobLog): Promise<Entry 
   submissions.write(entry);
   try {
     const longestPauseMs = handoff.settings.batch.commandDelayMs;
-    const { id, remarks } = await submit(submission, { ...batch, longestPauseMs, say: (line) => log.say(line) });
-    const known = { ...entry, id };
+    const { id, remarks, mayHaveCopies } = await submit(submission, {
+      ...batch,
+      longestPauseMs,
+      say: (line) => log.say(line),
+    });
+    const known = { ...entry, id, mayHaveCopies };
     submissions.write(known); // before anything is told: nobody may be reading
     const details = submissionSection(scheduler.submit(submission), submission.output, clock.date());
     await log.say(...details, ...submissionRemarks(scheduler.title, remarks));

@@ -39,8 +39,10 @@ async function endLeftover(entry: Entry, by: Leftovers): Promise<void> {
   note(entry, by.submissions);
   // It may be taken only now, from a command that was killed while it waited.
   if (entry.directory !== undefined) withdraw(entry.directory);
-  const ids =
-    entry.id === undefined ? await findByName(entry.name, by, { limitMs: LIMIT_MS, stop: by.stop }) : [entry.id];
+  const known = entry.id === undefined ? [] : [entry.id];
+  const isOnly = known.length > 0 && entry.mayHaveCopies !== true;
+  const named = isOnly ? [] : await findByName(entry.name, by, { limitMs: LIMIT_MS, stop: by.stop });
+  const ids = [...new Set([...known, ...named])];
   const ends = await Promise.all(ids.map(async (id) => await endJob(id, by)));
   if (ends.every(Boolean)) by.submissions.remove(entry);
 }

@@ -23,6 +23,8 @@ const entrySchema = v.object({
   directory: v.optional(v.string()),
   /** Absent until the scheduler has said it. */
   id: v.optional(v.string()),
+  /** Others may bear the name: an earlier try may have arrived after it was given up. */
+  mayHaveCopies: v.optional(v.boolean()),
   /** Milliseconds since 1970. */
   submittedAt: v.number(),
   /** Cleanup has been here and could not end it. */

@@ -33,10 +33,13 @@ export interface Taken {
   readonly id: string;
   /** Lines that the command said besides: warnings of the scheduler, or of the site's own plugin. Foreign text. */
   readonly remarks: readonly string[];
+  /** An earlier try was not found by its name, and could arrive still. */
+  readonly mayHaveCopies: boolean;
 }
 
 /**
  * Submits, and again for as long as the scheduler says that it cannot just now.
+ * @returns the job that it took
  * @throws {JobError} the scheduler refuses the request
  * @throws {SystemFailure} the scheduler did not work for ten minutes, or the stage shall end
  */
@@ -44,10 +47,12 @@ export async function submit(submission: Submission, by: Submitter): Promise<Tak
   const { clock } = by;
   const backOff = new BackOff(clock, 2_000, by.longestPauseMs);
   const deadline = clock.now() + OUTAGE_LIMIT_MS;
+  let mayHaveCopies = false;
   for (let told = ''; ; ) {
     const submitted = await attempt(submission, by);
-    if (submitted.kind === 'accepted') return submitted;
+    if (submitted.kind === 'accepted') return { ...submitted, mayHaveCopies };
     if (submitted.kind === 'refused') throw await refused(submitted, by);
+    mayHaveCopies ||= submitted.kind === 'doubtful';
     const why = printable(submitted.why);
     if (clock.now() > deadline || by.stop.aborted) throw unavailable(by.scheduler, why);
     if (why !== told) await by.say(`${by.scheduler.title} does not take jobs at the moment, trying again: ${why}`);
@@ -56,9 +61,10 @@ export async function submit(submission: Submission, by: Submitter): Promise<Tak
   }
 }
 
-type Attempted = Exclude<Submitted, { kind: 'accepted' }> | (Taken & { readonly kind: 'accepted' });
+type Accepted = Omit<Taken, 'mayHaveCopies'> & { readonly kind: 'accepted' };
+type Attempted = Exclude<Submitted, { kind: 'accepted' }> | Accepted;
 
-/** One try, with a doubtful answer made certain: it was taken, or it may be tried again. */
+/** One try. After a doubtful answer it is looked for: it was taken, or may be tried again, still in doubt. */
 async function attempt(submission: Submission, by: Submitter): Promise<Attempted> {
   const { scheduler, stop } = by;
   const ask = (command: Command) => answerTo(command, by);
@@ -71,7 +77,7 @@ async function attempt(submission: Submission, by: Submitter): Promise<Attempted
   const [id, ...others] = await findByName(submission.name, by, { limitMs: OUTAGE_LIMIT_MS, stop });
   // Two of them when the scheduler took longer over an earlier try than we looked for it.
   for (const copy of others) await cancelUnwatched(copy, by);
-  return id === undefined ? { kind: 'transient', why: submitted.why } : { kind: 'accepted', id, remarks: [] };
+  return id === undefined ? submitted : { kind: 'accepted', id, remarks: [] };
 }
 
 /** Not ended by a stop: a job that is submitted all the same has to be known, to be cancelled. */

@@ -103,6 +103,14 @@ it('are all ended that bear the name, when the scheduler took a job twice', asyn
   assert.deepEqual(here.cancelled, ['42', '43']);
 });
 
+it('are all ended that may bear the name, beside the one whose number is known', async (t) => {
+  const { here, submissions, entry, end } = setUp(t);
+  here.jobs.set('ci-1', '43');
+  submissions.write(entry('ci-1', { id: '42', mayHaveCopies: true }));
+  await end(submissions.all());
+  assert.deepEqual(here.cancelled, ['42', '43']);
+});
+
 it('stay on record while the scheduler hears nothing, for the next job to end', async (t) => {
   const { here, submissions, entry, end } = setUp(t);
   here.jobs.set('ci-1', '42');

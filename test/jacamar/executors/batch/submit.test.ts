@@ -96,6 +96,12 @@ it('keeps one of two that were taken after all', async () => {
   assert.deepEqual(calls.slice(-3), ['submit', 'find', 'cancel 42']);
 });
 
+it('says that an earlier try may still arrive, when it was in doubt', async () => {
+  assert.equal((await setUp([DOUBTFUL, ACCEPTED]).take()).mayHaveCopies, true);
+  assert.equal((await setUp([TRANSIENT, ACCEPTED]).take()).mayHaveCopies, false);
+  assert.equal((await setUp([DOUBTFUL], [['41']]).take()).mayHaveCopies, false);
+});
+
 it('waits for an answer about the name before it submits again', async () => {
   const { submit: act, calls } = setUp([DOUBTFUL, ACCEPTED], [undefined, undefined, []]);
   assert.equal(await act(), '42');
