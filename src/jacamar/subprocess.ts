@@ -44,7 +44,8 @@ export interface Subprocess {
 }
 
 /**
- * Starts a program in the home directory, or in `/` where that cannot be entered.
+ * Starts a program in the home directory, or in `/` where that cannot be entered, and in a session of its own: a job
+ * that signals its process group (`trap 'kill 0' EXIT`) is not to meet us there.
  * @throws {SystemFailure} it cannot be started
  */
 export function startProgram({ file, argv, env, stdio, extra }: Program): Subprocess {
@@ -52,7 +53,8 @@ export function startProgram({ file, argv, env, stdio, extra }: Program): Subpro
   const cwd = home !== undefined && isExecutable(home) ? home : '/';
   const between = Array.from({ length: extra.as - stdio.length }, () => 'ignore' as const);
   const streams = [...stdio, ...between, extra.descriptor];
-  const child = withUmask(LOGIN_UMASK, () => spawn(file, [...argv], { cwd, env: { ...env }, stdio: streams }));
+  const options = { cwd, env: { ...env }, stdio: streams, detached: true };
+  const child = withUmask(LOGIN_UMASK, () => spawn(file, [...argv], options));
   for (const descriptor of [...stdio, extra.descriptor]) closeSync(descriptor);
   if (child.pid === undefined) throw cannotStart(file, child);
   const exited = new Promise<ExitStatus>((resolve) => {

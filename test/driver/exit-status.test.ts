@@ -127,6 +127,24 @@ for (const { title, commands, code, said } of deaths) {
   });
 }
 
+const groupSignals = [
+  { commands: 'trap "kill 0" EXIT; sleep 100 & exit 0', code: 143 },
+  { commands: 'trap "trap - TERM; kill -- -\\$(ps -o pgid= \\$\\$ | tr -d \\" \\")" EXIT; exit 3', code: 143 },
+  { commands: 'kill -KILL 0; sleep 60', code: 137 },
+  { commands: 'trap "" TERM; kill 0; exit 5', code: 143 },
+];
+for (const { commands, code } of groupSignals) {
+  test(`\`${commands}\`, which signals the process group of the script, is a failure of the script`, async () => {
+    const { outcome, stderr } = await job.run(commands);
+    assert.deepEqual(outcome, { kind: 'build-failure', exitCode: code, text: `exit status ${code}` }, stderr);
+  });
+}
+
+test('a script that signals its process group and heeds the signal no more than its shell does goes on', async () => {
+  const { outcome, stdout } = await job.run('trap "" INT; kill -INT 0; echo after');
+  assert.deepEqual([outcome.kind, stdout], ['success', 'after\n']);
+});
+
 test('the exit code file goes with the next call, whichever stage that is', async () => {
   const next = {
     prepare: () => job.prepare(),
