@@ -62,12 +62,14 @@ export function preamble(variables: Handoff['variables']): string {
 /**
  * What the login shell reads after its profile files. The marks tell a script that ran from a profile that ended
  * the shell, and keep logout files from changing the result. `builtin` passes over functions that a profile
- * may have defined, the backslash over aliases; a failure within && and || sets off no ERR trap and no errexit.
+ * may have defined, the backslash over aliases; a failure within && and || sets off no ERR trap. Errexit it does set
+ * off behind `builtin`, whatever the manual says of such lists, so that a profile may leave on is turned off first.
  */
 export function commandsFor(script: string): string {
   const path = inShell(script);
   const mark = (format: string, argument = '') => `\\builtin printf '${format}\\n' ${argument} >&${MARKS}`;
   return [
+    '\\builtin set +e',
     mark('started %q', '"${BASH_ENV-}"'),
     `\\builtin command bash ${path} </dev/null && ${mark('ended 0')} || ${mark('ended %d', '"$?"')}`,
     '\\builtin exit',

@@ -211,6 +211,7 @@ const harmless: Record<string, string> = {
   'that replaces commands by functions':
     'exit() { :; }; printf() { :; }; bash() { :; }; exec() { :; }; command() { :; }',
   'that stops at errors': 'set -e',
+  'that stops at errors and has something to say then': "set -e; trap 'exit 9' EXIT",
   'with aliases': 'shopt -s expand_aliases; alias bash=false printf=false exit=true',
   'with traps': "trap 'echo trapped; exit 9' EXIT; trap 'exit 8' ERR",
   'that goes elsewhere': 'cd /; umask 077; export HOME=/nonexistent',
@@ -227,6 +228,7 @@ for (const [title, text] of Object.entries(harmless)) {
     assert.match(good.stdout, /^ran$/m);
     const bad = await job.run('exit 7');
     assert.equal(bad.outcome.kind === 'build-failure' && bad.outcome.exitCode, 7, JSON.stringify(bad));
+    assert.doesNotMatch(bad.stderr, /^The login shell/m);
   });
 }
 
