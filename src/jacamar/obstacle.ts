@@ -78,6 +78,19 @@ export function openToOthers(path: string, mode: number, most: MostPermissions):
   return mendable('ERR_DIRECTORY_MODE', `${name} has mode ${octal(mode)} and ${rule}; run: chmod ${wanted} '${name}'`);
 }
 
+/** What its owner may do with a directory of which anything is to be made. */
+const OWNER_MAY_ALL = 0o700;
+
+/** Undefined unless the directory is the account's own and closed to it: a job may do that to whatever is its account's. */
+export function closedToOwner({ path, stats: { uid, mode } }: Pick<Directory, 'path' | 'stats'>): JobError | undefined {
+  if (uid !== process.geteuid?.() || (mode & OWNER_MAY_ALL) === OWNER_MAY_ALL) return undefined;
+  const name = printable(path);
+  return mendable(
+    'ERR_DIRECTORY_MODE',
+    `${name} has mode ${octal(mode)} and is closed to yourself; run: chmod u+rwx '${name}'`,
+  );
+}
+
 /** Others could put something else in the place of what lies below. */
 export function exchangeable(place: Place, above: Directory, why: string): JobError | SystemFailure {
   const isOwn = above.stats.uid === process.geteuid?.();

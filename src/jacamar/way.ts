@@ -5,7 +5,7 @@
 import { lstatSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Directory } from './directory.ts';
-import { cannotMake, dangling, exchangeable, manyLinks, notDirectory, type Place } from './obstacle.ts';
+import { cannotMake, closedToOwner, dangling, exchangeable, manyLinks, notDirectory, type Place } from './obstacle.ts';
 
 /** Where to, and how. */
 export interface Way extends Place {
@@ -81,7 +81,7 @@ export function makeLevel(place: Place, above: Directory, name: string, permissi
   try {
     return above.make(name, permissions);
   } catch (cause) {
-    throw unreachable(place, join(above.path, name), cause);
+    throw unreachable(place, above, name, cause);
   }
 }
 
@@ -91,13 +91,15 @@ function openLinked(way: Way, { path, links }: Leg, above: Directory, name: stri
     return above.open(name);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw dangling(links.at(-1) ?? way.path, path);
-    throw unreachable(way, join(above.path, name), cause);
+    throw unreachable(way, above, name, cause);
   }
 }
 
-function unreachable(place: Place, path: string, cause: unknown): Error {
-  const isOther = (cause as NodeJS.ErrnoException).code === 'ENOTDIR';
-  return isOther ? notDirectory(path) : cannotMake(place, path, cause);
+function unreachable(place: Place, above: Directory, name: string, cause: unknown): Error {
+  const { code } = cause as NodeJS.ErrnoException;
+  const path = join(above.path, name);
+  if (code === 'ENOTDIR') return notDirectory(path);
+  return (code === 'EACCES' ? closedToOwner(above) : undefined) ?? cannotMake(place, path, cause);
 }
 
 /** Undefined for anything that is no symbolic link. */

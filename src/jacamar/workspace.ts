@@ -8,7 +8,7 @@ import { JobError } from '../contract/errors.ts';
 import type { Handoff } from '../contract/handoff.ts';
 import { printable } from '../contract/text.ts';
 import type { Directory } from './directory.ts';
-import { type MostPermissions, notOwned, openToOthers, type Place } from './obstacle.ts';
+import { closedToOwner, type MostPermissions, notOwned, openToOthers, type Place } from './obstacle.ts';
 import { makeLevel, openWay } from './way.ts';
 
 /** Of what nobody but the user needs, whatever the site shares: secrets stand in scripts. */
@@ -114,4 +114,6 @@ function requireOwn(place: Place, directory: Directory, most: MostPermissions): 
   const { uid, mode } = directory.stats;
   if (uid !== process.geteuid?.()) throw notOwned(place, directory.path, uid);
   if ((mode & 0o777 & ~most) !== 0) throw openToOthers(directory.path, mode, most);
+  const closed = closedToOwner(directory);
+  if (closed !== undefined) throw closed;
 }

@@ -163,6 +163,27 @@ for (const mode of [0o755, 0o750, 0o701]) {
   });
 }
 
+for (const mode of [0o000, 0o500]) {
+  test(`a directory that the user has closed to himself (mode ${mode.toString(8)}) is his, and told with what mends it`, async () => {
+    await withBase(async () => {});
+    assert.equal((await world.play({ script: 'true' })).verdict, 'success');
+    const below = ['claims', 'claims/shared', 'jobs', 'scripts', 'cache', 'builds', 'builds/000'];
+    // In a home nothing is made that is there already.
+    const home = mode === 0 ? [account.home] : [];
+    for (const path of [...home, base, ...below.map((name) => join(base, name))]) {
+      const { mode: before } = await lstat(path);
+      await chmod(path, mode);
+      const { record } = await configured().finally(() => chmod(path, before));
+      assert.equal(record.outcome.kind, 'build-failure', `${path}: ${record.stderr}`);
+      assert.match(
+        record.stderr,
+        new RegExp(`^${path} has mode \\d+ and .*; run: chmod u\\+rwx '${path}' \\(reference `),
+      );
+    }
+    assert.equal((await world.play({ script: 'true' })).verdict, 'success');
+  });
+}
+
 test('a file in place of the base directory fails the job and says so', async () => {
   await withBase((path) => writeFile(path, ''));
   const { record } = await configured();
