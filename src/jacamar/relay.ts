@@ -9,12 +9,14 @@ import { openOutput, type Write } from '../contract/output.ts';
 export interface Patience {
   /** Without a byte, in milliseconds. */
   readonly silenceMs: number;
-  /** In all, unless the runner is what we wait for. */
+  /** In all. */
   readonly totalMs: number;
 }
 
-/** Every process of the job is gone: only somebody out of reach can hold the pipe. */
-const WHEN_ALL_ARE_GONE: Patience = { silenceMs: 5_000, totalMs: Number.POSITIVE_INFINITY };
+/** Every process of the job is gone: only somebody out of reach can hold the pipe, or write to it. */
+const WHEN_ALL_ARE_GONE: Patience = { silenceMs: 5_000, totalMs: 10_000 };
+/** What was written before is no more than a pipe can hold (pipe(7), pipe-max-size), in bytes. */
+const LARGEST_PIPE = 1024 * 1024;
 
 const LOOK_AGAIN_MS = 50;
 
@@ -48,16 +50,24 @@ export class Relay {
     return this.#isBroken;
   }
 
-  /** Waits until all output has been passed on, however slowly it is read; see `Patience` for a pipe without end. */
+  /**
+   * Waits until all output has been passed on, however slowly it is read; the time for which the runner is what we wait
+   * for does not count. See `Patience` for a pipe without end.
+   */
   async finish({ silenceMs, totalMs }: Patience = WHEN_ALL_ARE_GONE): Promise<void> {
-    for (let [silent, waited, read] = [0, 0, -1]; !this.#isDone; ) {
+    const source = this.#source;
+    const most = source.bytesRead + LARGEST_PIPE;
+    for (let [silent, waited, read] = [0, 0, -1]; !this.#isDone; read = source.bytesRead) {
       await Promise.race([this.#done, delay(LOOK_AGAIN_MS)]);
-      waited += LOOK_AGAIN_MS;
-      silent = this.#isWriting || this.#source.bytesRead !== read ? 0 : silent + LOOK_AGAIN_MS;
-      read = this.#source.bytesRead;
-      if (!this.#isWriting && (silent >= silenceMs || waited >= totalMs)) break;
+      if (source.bytesRead > most) source.destroy(); // somebody else's; what has been read is passed on
+      if (this.#isWriting) silent = 0;
+      else {
+        waited += LOOK_AGAIN_MS;
+        silent = source.bytesRead === read ? silent + LOOK_AGAIN_MS : 0;
+        if (silent >= silenceMs || waited >= totalMs) break;
+      }
     }
-    this.#source.destroy();
+    source.destroy();
   }
 
   /** Reads on only when the write before is through: that is the back-pressure. Resolves at the end of the source. */

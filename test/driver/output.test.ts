@@ -119,6 +119,25 @@ test('standard output and standard error stay apart', async () => {
   assert.equal(stderr.toString(), 'err 1\nerr 2\nerr 3\n');
 });
 
+for (const [title, noise] of [
+  ['now and then', 'while echo noise; do sleep 1; done'],
+  ['without end', 'yes'],
+]) {
+  test(`what another process of the account writes ${title} to the output of a script does not hold the stage`, async () => {
+    const call = job.start('echo "mine $BASHPID"; until [ -e ~/begun ]; do sleep 0.1; done; rm ~/begun; echo end');
+    const [, script] = /^mine ([0-9]+)$/m.exec(await call.until('mine ')) ?? [];
+    const { uid, gid, home } = account;
+    const commands = `exec > /proc/${script}/fd/1; touch begun; ${noise}`;
+    const writer = spawn('bash', ['-c', commands], { uid, gid, cwd: home, stdio: 'ignore' });
+    world.onClose(async () => void writer.kill('SIGKILL'));
+    const { outcome, stdout, durationMs } = await call.ended;
+    assert.equal(outcome.kind, 'success');
+    assert.match(stdout, /^end$/m);
+    assert.ok(durationMs < 60_000, `${durationMs} ms`);
+    writer.kill('SIGKILL');
+  });
+}
+
 test('a script that closes its output goes on, and its exit status counts', async () => {
   const { outcome } = await job.run('exec >&- 2>&-; touch ~/closed; exit 6');
   assert.equal(outcome.kind === 'build-failure' && outcome.exitCode, 6);
