@@ -11,30 +11,40 @@ import { ASIDE, asideName } from './build-directories.ts';
 import { journalIn } from './claim/journal.ts';
 import { numbersEverTaken, whileUnclaimed } from './claim.ts';
 import type { Directory } from './directory.ts';
-import { describeRemains, type Patience, removeEntry } from './removal.ts';
+import { describeRemains, type Patience, type Removal, removeEntry } from './removal.ts';
 import { makePrivate, openBelow } from './workspace.ts';
 
-/** Removes one directory, or all that are too many with `uncap_build_dir_cleanup`, as far as patience goes. */
+/**
+ * Removes one directory, or all that are too many with `uncap_build_dir_cleanup`, as far as patience goes. What is stuck,
+ * such as files that a container has left to another uid, is tried again each time and keeps nothing else.
+ */
 export async function removeSurplus(handoff: Handoff, patience: Patience): Promise<void> {
   const { limitBuildDir, maxBuildDir, uncapBuildDirCleanup } = handoff.settings;
   if (!limitBuildDir || maxBuildDir === 0) return;
   using builds = openBelow(handoff, dirname(buildDirectory(handoff, 0)), dataPermissions(handoff.settings));
   const most = uncapBuildDirCleanup ? Number.POSITIVE_INFINITY : 1;
-  for (let removed = 0; removed < most; removed++) {
-    const name = leftAside(builds) ?? moveAside(builds, handoff);
+  const left = leftAside(builds);
+  for (let removed = 0; removed < most; ) {
+    const wasLeft = left.pop();
+    const name = wasLeft ?? moveAside(builds, handoff);
     if (name === undefined) return;
     const removal = await removeEntry(builds, name, patience);
-    if (removal.isWhole) continue;
-    return tell(`A surplus build directory could not be removed whole:\n  ${describeRemains(removal).join('\n  ')}`);
+    if (!removal.isWhole) tellRemains(removal);
+    if (removal.isOutOfTime) return;
+    if (removal.isWhole || wasLeft === undefined) removed += 1;
   }
 }
 
-/** By a cleanup that was killed over it, or had no time left. */
-function leftAside(builds: Directory): string | undefined {
+function tellRemains(removal: Removal): void {
+  tell(`A surplus build directory could not be removed whole:\n  ${describeRemains(removal).join('\n  ')}`);
+}
+
+/** By a cleanup that was killed over it, had no time left, or could not remove it. */
+function leftAside(builds: Directory): string[] {
   return builds
     .names()
     .map(String)
-    .find((name) => ASIDE.test(name));
+    .filter((name) => ASIDE.test(name));
 }
 
 function moveAside(builds: Directory, handoff: Handoff): string | undefined {

@@ -387,6 +387,22 @@ describe('max_build_dir', () => {
     assert.equal((await readdir(join(base, 'builds/TrialRunn'))).length, 4);
   });
 
+  test('leaves what cannot be removed, and removes the rest all the same', async () => {
+    const jobs = await Promise.all([1, 2, 3, 4].map(() => configured()));
+    await cleanUp(...jobs);
+    const stuck = join(base, 'builds/003/group');
+    await mkdir(stuck); // of root's
+    await writeFile(join(stuck, 'file'), '');
+    const options = { general: { max_build_dir: 1 } };
+    const seen = [];
+    for (let count = 0; count < 3; count++) {
+      await cleanUp(await configured({ options }));
+      seen.push((await directories()).filter((name) => !name.startsWith('.')).join(' '));
+    }
+    assert.deepEqual(seen, ['000 001 002', '000 001', '000']);
+    assert.equal((await directories()).length, 2);
+  });
+
   test('goes on with what a killed cleanup left aside', async () => {
     await cleanUp(await configured());
     const aside = join(base, 'builds/.surplus-004-x');
