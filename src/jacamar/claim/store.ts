@@ -15,11 +15,13 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  truncateSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { slotName } from '../../contract/directories.ts';
 import { SystemFailure } from '../../contract/errors.ts';
+import { noRoom } from '../../contract/no-room.ts';
 import { writeFully } from '../../contract/program.ts';
 import { readNow } from '../directory.ts';
 import { limitSchema, ownerSchema } from './owner.ts';
@@ -82,8 +84,14 @@ export class ClaimStore {
 
   /** Gives a number back. If somebody has taken it meanwhile, nothing changes for him. */
   free(turn: Turn): void {
-    const temporary = this.#writeTemporary(FREE);
-    renameSync(temporary, this.#file(turn));
+    const path = this.#file(turn);
+    try {
+      renameSync(this.#writeTemporary(FREE), path);
+    } catch (error) {
+      if (noRoom(error) === undefined) throw error;
+      // An empty file is no claim, either. This one may have been followed by other turns, and be gone.
+      if (existsSync(path)) truncateSync(path);
+    }
   }
 
   #file({ slot, turn }: Pick<Turn, 'slot' | 'turn'>): string {

@@ -54,6 +54,18 @@ describe('a number', () => {
     assert.deepEqual(store.turns(), [{ slot: 0, turn: 1 }]);
   });
 
+  it('is free when it was given back on a file system that is full', (context) => {
+    // Hooks are called in their order: the directory goes last.
+    context.after(() => execFileSync('umount', ['--lazy', store.directory]));
+    const store = open(context);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'jt_small', store.directory]);
+    store.take({ slot: 0, turn: 0 }, claimOf(1));
+    assert.throws(() => writeFileSync(join(store.directory, 'ballast'), Buffer.alloc(128 * 1024)), { code: 'ENOSPC' });
+    store.free({ slot: 0, turn: 1 });
+    assert.deepEqual(store.turns(), [{ slot: 0, turn: 1 }]);
+    assert.deepEqual(readdirSync(store.directory).toSorted(), ['000.1.json', 'ballast']);
+  });
+
   it("given back too late is still the next one's", (context) => {
     const store = open(context);
     for (const turn of [0, 1, 2, 3]) store.take({ slot: 0, turn }, claimOf(turn));
