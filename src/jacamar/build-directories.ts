@@ -105,7 +105,8 @@ function directoriesIn(base: Directory, levels: readonly string[]): string[] {
       directory
         .names()
         .map(String)
-        .filter((name) => lstatSync(directory.at(name)).isDirectory()),
+        // What a job's cleanup is just removing is gone by the time it is looked at.
+        .filter((name) => lstatSync(directory.at(name), { throwIfNoEntry: false })?.isDirectory()),
     );
   } catch {
     return []; // it has none, or closed them to itself
