@@ -28,7 +28,10 @@ export interface Removal {
   readonly isWhole: boolean;
 }
 
-/** Removes a directory in one that is held open. One that is not there is removed already. */
+/**
+ * Removes a directory in one that is held open. One that is not there is removed already; a link in its place goes, and
+ * what it leads to stays.
+ */
 export async function removeEntry(parent: Directory, name: EntryName, patience: Patience): Promise<Removal> {
   const remover = new Remover(patience);
   await remover.remove(parent, name);
@@ -134,6 +137,8 @@ class Remover {
       this.#top ??= directory;
       return await this.#empty(directory, () => rmdirSync(parent.at(name)), depth);
     } catch (error) {
+      // A link, or a file, that somebody has put in its place.
+      if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return this.#unlink(parent, name);
       return this.#isGone(parent, name, error);
     }
   }

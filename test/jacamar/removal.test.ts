@@ -49,13 +49,17 @@ test('everything goes: files, directories, links but not what they lead to, name
   assert.ok(existsSync(join(parent, 'other/kept')));
 });
 
-test('a tree that is a link is not followed', async (context) => {
+test('a link or a file in place of the tree goes, and what the link leads to stays', async (context) => {
   const { parent } = planted(context);
   writeFileSync(join(parent, 'tree/kept'), '');
   symlinkSync('tree', join(parent, 'link'));
   using directory = openDirectory(parent);
-  const removal = await removeEntry(directory, 'link', { deadline: performance.now() + 60_000 });
-  assert.equal(removal.isWhole, false);
+  writeFileSync(join(parent, 'file'), '');
+  for (const name of ['link', 'file']) {
+    const removal = await removeEntry(directory, name, { deadline: performance.now() + 60_000 });
+    assert.equal(removal.isWhole, true);
+  }
+  assert.deepEqual(readdirSync(parent), ['tree']);
   assert.ok(existsSync(join(parent, 'tree/kept')));
 });
 
