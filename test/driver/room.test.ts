@@ -1,6 +1,7 @@
 // Room where jobs work: looked at before a job starts, and a full file system or a used-up quota told as what it is.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -71,6 +72,22 @@ test('nothing is said where there is room, or where the site wants to hear nothi
   const roomy = await (await world.stages()).configured();
   assert.equal((await roomy.prepare()).stderr, '');
   await roomy.cleanup();
+});
+
+test('build directories can be removed from a full file system', async () => {
+  const base = await smallHome('size=3m');
+  const { uid, gid } = world.account;
+  for (let count = 0; count < 2; count++) {
+    const jobs = [await (await world.stages()).configured(), await (await world.stages()).configured()];
+    for (const job of jobs) await job.cleanup();
+  }
+  fill(base);
+  const jacamar = world.installation.program('jacamar');
+  const wishes = ['workspace', '--base', base, '--older-than', '0', '--remove'];
+  const ids = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+  const lines = execFileSync('setpriv', [...ids, jacamar, ...wishes], { encoding: 'utf8' });
+  assert.deepEqual(lines.match(/"state":"\w+"/g), ['"state":"removed"', '"state":"removed"'], lines);
+  assert.ok(!existsSync(join(base, 'builds')));
 });
 
 test('below free_space_required no job is started', async () => {

@@ -73,7 +73,7 @@ export class ClaimStore {
   take(last: Pick<Turn, 'slot' | 'turn'>, claim: Claim): boolean {
     const mine = { slot: last.slot, turn: last.turn + 1 };
     const path = this.#file(mine);
-    if (!this.#create(path, JSON.stringify(claim))) return false;
+    if (!this.#createSomehow(path, JSON.stringify(claim))) return false;
     if (this.#highest().get(mine.slot) !== mine.turn) {
       rmSync(path, { force: true });
       return false;
@@ -122,6 +122,17 @@ export class ClaimStore {
     }
   }
 
+  /** Who removes build directories, because no room is left, needs some for his claim. */
+  #createSomehow(path: string, content: string): boolean {
+    try {
+      return this.#create(path, content);
+    } catch (error) {
+      if (noRoom(error) === undefined) throw error;
+      this.#forgetFollowed();
+      return this.#create(path, content);
+    }
+  }
+
   #create(path: string, content: string): boolean {
     const temporary = this.#writeTemporary(content);
     try {
@@ -158,6 +169,15 @@ export class ClaimStore {
     const old = names.flatMap(parseName).filter((each) => each.slot === slot && each.turn < turn - 1);
     for (const each of old) rmSync(this.#file(each), { force: true });
     for (const name of names.filter((each) => each.startsWith('.'))) this.#removeAbandoned(join(this.directory, name));
+  }
+
+  /** All but the last turn of each number. Who listed at such a moment finds his own turn not to be the highest. */
+  #forgetFollowed(): void {
+    const highest = this.#highest();
+    const followed = this.#names()
+      .flatMap(parseName)
+      .filter(({ slot, turn }) => turn < (highest.get(slot) ?? 0));
+    for (const each of followed) rmSync(this.#file(each), { force: true });
   }
 
   #removeAbandoned(path: string): void {

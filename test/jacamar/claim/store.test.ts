@@ -66,6 +66,21 @@ describe('a number', () => {
     assert.deepEqual(readdirSync(store.directory).toSorted(), ['000.1.json', 'ballast']);
   });
 
+  it('can be taken on a file system that is full where it was taken before', (context) => {
+    context.after(() => execFileSync('umount', ['--lazy', store.directory]));
+    const store = open(context);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'jt_small', store.directory]);
+    for (const turn of [0, 1]) store.take({ slot: 0, turn }, claimOf(turn));
+    store.take({ slot: 1, turn: 0 }, claimOf(2));
+    assert.throws(() => writeFileSync(join(store.directory, 'ballast'), Buffer.alloc(128 * 1024)), { code: 'ENOSPC' });
+    assert.equal(store.take({ slot: 1, turn: 1 }, claimOf(3)), true);
+    const claims = store.turns().map(({ slot, turn, claim }) => [slot, turn, claim?.jobId]);
+    assert.deepEqual(claims, [
+      [0, 2, 1],
+      [1, 2, 3],
+    ]);
+  });
+
   it("given back too late is still the next one's", (context) => {
     const store = open(context);
     for (const turn of [0, 1, 2, 3]) store.take({ slot: 0, turn }, claimOf(turn));
