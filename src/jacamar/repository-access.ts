@@ -14,6 +14,8 @@ import { inShell } from './login-shell.ts';
 export interface RepositoryAccess {
   /** For the login shell, as `NAME=value`. */
   readonly environment: readonly string[];
+  /** Commands to stand in front of the script, in its first line. */
+  readonly preamble: string;
   place(): void;
   remove(): void;
 }
@@ -35,14 +37,12 @@ const STAGES_OF_RUNNER = new Set([
 /** With files in the job's own scripts directory, which is 0700 by then; nothing where there is nothing to hide. */
 export function repositoryAccess(directory: string, slot: number, handoff: Handoff): RepositoryAccess {
   const { repository, runStage = '' } = handoff;
-  if (repository === undefined) return { environment: [], place() {}, remove() {} };
+  if (repository === undefined) return { environment: [], preamble: '', place() {}, remove() {} };
   const files = { credentials: join(directory, 'pass'), settings: join(directory, 'pass.gitconfig') };
   let isPlaced = false;
   return {
-    environment: [
-      ...includeFor(projectDirectory(slot, handoff), files.settings, handoff.settings.userBashEnv),
-      ...(STAGES_OF_RUNNER.has(runStage) ? [gitFunction(files), RUNNER_FUNCTION] : []),
-    ],
+    environment: STAGES_OF_RUNNER.has(runStage) ? [gitFunction(files), RUNNER_FUNCTION] : [],
+    preamble: includeFor(projectDirectory(slot, handoff), files.settings),
     place() {
       isPlaced = true; // a half token is a token to be removed, too
       place(files.credentials, credentialsText(repository));
@@ -92,17 +92,19 @@ function settingsText({ url, username, password }: Repository, credentials: stri
   ].join('\n');
 }
 
-/** The project and its submodules only: in other repositories the user's own settings hold. git-config(1). */
-function includeFor(project: string, settings: string, given: readonly string[]): string[] {
+/**
+ * The project and its submodules only: in other repositories the user's own settings hold. git-config(1). Counted where
+ * the script begins, behind what the site, a profile and BASH_ENV have set of this kind.
+ */
+function includeFor(project: string, settings: string): string {
   const repository = `${project}/.git`.replaceAll(/[*?[\\]/g, '\\$&');
-  const before = Number(given.findLast((entry) => entry.startsWith('GIT_CONFIG_COUNT='))?.split('=')[1] ?? 0);
-  const first = Number.isSafeInteger(before) ? before : 0;
   const patterns = [repository, `${repository}/modules/`];
+  const after = (count: number) => `$((\${GIT_CONFIG_COUNT:-0} + ${count}))`;
   const entries = patterns.flatMap((pattern, index) => [
-    `GIT_CONFIG_KEY_${first + index}=includeIf.gitdir:${pattern}.path`,
-    `GIT_CONFIG_VALUE_${first + index}=${settings}`,
+    `"GIT_CONFIG_KEY_${after(index)}"=${inShell(`includeIf.gitdir:${pattern}.path`)}`,
+    `"GIT_CONFIG_VALUE_${after(index)}"=${inShell(settings)}`,
   ]);
-  return [`GIT_CONFIG_COUNT=${first + patterns.length}`, ...entries];
+  return `\\builtin export ${entries.join(' ')} "GIT_CONFIG_COUNT=${after(patterns.length)}"; `;
 }
 
 /** git compares real paths; the base directory may be reached through a link. */

@@ -73,7 +73,8 @@ async function run(handoff: Handoff, script: Buffer, stop: AbortSignal): Promise
     openWorkspace(handoff);
     openScripts(handoff, slot);
     access.place();
-    return placeScript(directory, name, prepareScript(script, name));
+    const whole = Buffer.concat([Buffer.from(access.preamble), script]);
+    return placeScript(directory, name, prepareScript(whole, name));
   };
   const task = { handoff: withEnvironment(handoff, access.environment), place: () => insist(place), stop };
   try {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chown, mkdir, writeFile } from 'node:fs/promises';
+import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '../support/eventually.ts';
@@ -91,6 +91,19 @@ test('the project can be fetched again in the script of the job, and in after_sc
   assert.equal(played.verdict, 'success', played.jobLog);
   assert.match(played.jobLog, /^fetched$/m);
   assert.ok(!seen.includes(played.facts.token));
+});
+
+test('so it can after a profile, or a file named by BASH_ENV, that gives git settings of its own by the environment', async () => {
+  const count = (number: number) => `GIT_CONFIG_COUNT=${number + 1} GIT_CONFIG_KEY_${number}=x.y${number}`;
+  const profile = join(account.home, '.bash_profile');
+  const file = join(account.home, 'bash-env');
+  await writeFile(profile, `export BASH_ENV=~/bash-env ${count(0)} GIT_CONFIG_VALUE_0=one\n`);
+  await writeFile(file, `export ${count(1)} GIT_CONFIG_VALUE_1=two\n`);
+  const script = 'git fetch origin && git config x.y0 && git config x.y1';
+  const { verdict, jobLog } = await world.play({ git: true, script });
+  await Promise.all([profile, file].map((path) => rm(path)));
+  assert.equal(verdict, 'success', jobLog);
+  assert.match(jobLog, /^one\ntwo$/m);
 });
 
 test("an address with the token in a user's own script is kept from git's children in the project", async () => {
