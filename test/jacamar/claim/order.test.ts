@@ -6,7 +6,7 @@ import { parseMountinfo } from '../../../src/contract/mount.ts';
 import { localOnly } from '../../../src/jacamar/claim/order.ts';
 
 const mount = (type: string, options: string) =>
-  parseMountinfo(`36 25 0:44 / /home rw,relatime shared:1 - ${type} server:/home ${options}\n`).get('0:44');
+  parseMountinfo(`36 25 0:44 / /home rw,relatime shared:1 - ${type} server:/home ${options}\n`).get('36');
 
 describe('a lock', () => {
   for (const [type, options] of [
