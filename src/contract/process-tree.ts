@@ -97,11 +97,7 @@ export class ProcessTree {
   async #end(patienceMs: number): Promise<Ended> {
     if (this.#isGone) return { ended: [], killed: [], surviving: [] };
     this.#patientUntil = performance.now() + patienceMs;
-    const first = terminate(() => this.#living(), this.#lock);
-    await this.#gone(
-      () => this.#patientUntil,
-      () => {},
-    );
+    const first = await this.#terminate();
     const killDeadline = performance.now() + KILL_LIMIT_MS;
     const killed = new Set<string>();
     await this.#gone(
@@ -114,6 +110,24 @@ export class ProcessTree {
     // What the first ones start while they end is no news; all there is, if the first look found nothing.
     const ended = first.length > 0 ? first.map(describe) : [...killed];
     return { ended, killed: ended.filter((name) => killed.has(name)), surviving: this.#survivors() };
+  }
+
+  /**
+   * Once all that were told to end have ended, so is what they have left behind: a shell in the middle of a fork holds
+   * the signal back until it has a child, which never gets it.
+   * @returns the first ones
+   */
+  async #terminate(): Promise<ProcessEntry[]> {
+    const tell = () => terminate(() => this.#living(), this.#lock);
+    const first = tell();
+    let told = new Set(first.map(({ pid }) => pid));
+    await this.#gone(
+      () => this.#patientUntil,
+      (rest) => {
+        if (!rest.some(({ pid }) => told.has(pid))) told = new Set(tell().map(({ pid }) => pid));
+      },
+    );
+    return first;
   }
 
   /**

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, rmSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
 import { identityOf } from '../../src/contract/process-identity.ts';
 import { type Group, ProcessTree } from '../../src/contract/process-tree.ts';
@@ -67,6 +68,21 @@ test('what is started while the tree is looked at gets the signal to end as well
   for (const { pid } of children.filter((child) => !told.includes(child.pid ?? 0))) signal(pid, 'SIGKILL');
   const signals = (await Promise.all(children.map((child) => once(child, 'exit')))).map(([, name]) => name);
   assert.deepEqual(signals, Array(5).fill('SIGTERM'));
+});
+
+test('what is left behind by those who were told to end is told as well', { timeout: 120_000 }, async () => {
+  const tree = new ProcessTree(lock);
+  await started('trap "setsid sleep 300 & exit" TERM; echo up; while :; do sleep 0.05; done', tree);
+  assert.deepEqual((await tree.end(3_600_000)).surviving, []);
+});
+
+test('what one of them starts to tidy up is left alone while it waits for that', async () => {
+  const tree = new ProcessTree(lock);
+  const file = `/tmp/jt_tidy_${process.pid}`;
+  await started(`trap "sleep 0.5; echo done >${file}; exit" TERM; echo up; while :; do sleep 0.05; done`, tree);
+  await tree.end(3_600_000);
+  assert.equal(readFileSync(file, 'utf8'), 'done\n');
+  rmSync(file);
 });
 
 test('a process whose first thread has ended counts as alive', async () => {
