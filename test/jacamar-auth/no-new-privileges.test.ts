@@ -16,7 +16,7 @@ function warning(status: string, downscope: 'setuid' | 'sudo' | 'su' | 'none'): 
 }
 
 it('is told with what it means for the downscope mode', () => {
-  assert.match(warning('1', 'setuid'), /"WARN".*file capabilities.*started with no_new_privs/);
+  assert.match(warning('1', 'setuid'), /"WARN".*started with no_new_privs.*file capabilities/);
   assert.match(warning('1', 'sudo'), /sudo cannot change the account/);
   assert.match(warning('1', 'none'), /jobs run all the same/);
 });
