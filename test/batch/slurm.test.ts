@@ -199,7 +199,7 @@ describe('a job of a real Slurm', { concurrency: 8 }, () => {
   });
 
   it('may use the time that Slurm grants to end well, and is not a success for it', async () => {
-    const commands = "trap 'echo saving; sleep 0.5; echo saved; exit 0' TERM; echo ready; sleep 300 & wait";
+    const commands = "trap 'echo saving; sleep 0.5; echo saved; exit 0' TERM; sleep 300 & echo ready; wait";
     const batch = await site.job();
     const call = batch.job.start(commands);
     await eventually('the job is ready', () => /^ready$/m.test(call.output()), STARTUP_MS);

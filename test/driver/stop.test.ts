@@ -108,7 +108,7 @@ test('a script that answers SIGTERM with success is stopped all the same', async
 
 test('a script may use kill_timeout to end well', async () => {
   const job = await (await world.stages({ options: { general: { kill_timeout: '90s' } } })).configured();
-  const call = job.start("trap 'echo saving; sleep 0.5; echo saved; exit 0' TERM; echo ready; sleep 300 & wait");
+  const call = job.start("trap 'echo saving; sleep 0.5; echo saved; exit 0' TERM; sleep 300 & echo ready; wait");
   await call.until('ready\n');
   call.stop();
   const { stdout, durationMs } = await call.ended;

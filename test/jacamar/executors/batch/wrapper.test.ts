@@ -151,7 +151,7 @@ it('removes variables of the submission, and sets those of the login shell', asy
 });
 
 it('gives a script that handles SIGTERM the time that the scheduler gives', async (t) => {
-  const job = batch(t, `( trap 'echo tidied; exit 9' TERM; echo ready; sleep 60 & wait ) || exit $?`);
+  const job = batch(t, `( trap 'echo tidied; exit 9' TERM; sleep 60 & echo ready; wait ) || exit $?`);
   const child = start(job);
   await eventually('the script waits', () => existsSync(join(job.directory, 'output')) && job.output() === 'ready\n');
   process.kill(-(child.pid ?? 0), 'SIGTERM');
@@ -182,7 +182,7 @@ it('tells death by signal as bash does', async (t) => {
 it('passes on a warning signal that it gets alone, to whoever waits for it and to nobody else', async (t) => {
   const job = batch(
     t,
-    `sleep 60 & quiet=$!; ( trap 'echo warned' USR1; echo ready; sleep 60 & wait $! ); kill $quiet; echo on`,
+    `sleep 60 & quiet=$!; ( trap 'echo warned' USR1; sleep 60 & echo ready; wait $! ); kill $quiet; echo on`,
   );
   const child = start(job);
   await eventually('the script waits', () => existsSync(join(job.directory, 'output')) && job.output() === 'ready\n');
