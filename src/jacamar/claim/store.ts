@@ -103,9 +103,9 @@ export class ClaimStore {
     return existsSync(this.directory) ? readdirSync(this.directory) : [];
   }
 
-  #highest(): Map<number, number> {
+  #highest(turns = this.#names().flatMap(parseName)): Map<number, number> {
     const highest = new Map<number, number>();
-    for (const { slot, turn } of this.#names().flatMap(parseName)) {
+    for (const { slot, turn } of turns) {
       if (turn > (highest.get(slot) ?? 0)) highest.set(slot, turn);
     }
     return highest;
@@ -166,18 +166,19 @@ export class ClaimStore {
   /** The turn before ours stays: who lists the directory at this moment must not miss both. */
   #forgetBefore({ slot, turn }: Pick<Turn, 'slot' | 'turn'>): void {
     const names = this.#names();
-    const old = names.flatMap(parseName).filter((each) => each.slot === slot && each.turn < turn - 1);
-    for (const each of old) rmSync(this.#file(each), { force: true });
+    this.#forget(names.flatMap(parseName).filter((each) => each.slot === slot && each.turn < turn - 1));
     for (const name of names.filter((each) => each.startsWith('.'))) this.#removeAbandoned(join(this.directory, name));
   }
 
   /** All but the last turn of each number. Who listed at such a moment finds his own turn not to be the highest. */
   #forgetFollowed(): void {
-    const highest = this.#highest();
-    const followed = this.#names()
-      .flatMap(parseName)
-      .filter(({ slot, turn }) => turn < (highest.get(slot) ?? 0));
-    for (const each of followed) rmSync(this.#file(each), { force: true });
+    const turns = this.#names().flatMap(parseName);
+    const highest = this.#highest(turns);
+    this.#forget(turns.filter(({ slot, turn }) => turn !== highest.get(slot)));
+  }
+
+  #forget(turns: readonly Pick<Turn, 'slot' | 'turn'>[]): void {
+    for (const each of turns) rmSync(this.#file(each), { force: true });
   }
 
   #removeAbandoned(path: string): void {
