@@ -301,34 +301,31 @@ async function withJacamar(script: string): Promise<string> {
   return await world.configure({ auth: { jacamar_path: path } });
 }
 
-test("nonsense in place of an account's list is told as that", async () => {
+/** What is reported of an account whose jacamar does this, once the error was told. */
+async function failing(script: string) {
   const account = await addAccount();
-  const odd = await withJacamar('printf \'{"line":"directory","path":"x"}\\n\'; exec sleep 600');
-  const { status, accounts } = report(odd, '--user', account.name);
+  const { status, accounts } = report(await withJacamar(script), '--user', account.name);
   assert.equal(status, 1);
   assert.notEqual(accounts[0]?.error, undefined);
-  assert.deepEqual(accounts[0]?.directories, []);
+  return accounts[0];
+}
+
+test("nonsense in place of an account's list is told as that", async () => {
+  const told = await failing('printf \'{"line":"directory","path":"x"}\\n\'; exec sleep 600');
+  assert.deepEqual(told?.directories, []);
 });
 
 test('an account that traces its process holds up nobody: what cannot be seen to end is given up', async () => {
-  const account = await addAccount();
-  const odd = await withJacamar(`
+  await failing(`
     (strace -qq -o /dev/null -p $$ &
     until grep -q 'TracerPid:.*[1-9]' /proc/$$/status; do sleep 0.1; done
     kill -STOP $!
     echo nonsense) &
     exec sleep 600`);
-  const { status, accounts } = report(odd, '--user', account.name);
-  assert.equal(status, 1);
-  assert.notEqual(accounts[0]?.error, undefined);
 });
 
 test('nor does one whose process is gone, and its output open', async () => {
-  const account = await addAccount();
-  const odd = await withJacamar('sleep 600 & exit 3');
-  const { status, accounts } = report(odd, '--user', account.name);
-  assert.equal(status, 1);
-  assert.notEqual(accounts[0]?.error, undefined);
+  await failing('sleep 600 & exit 3');
 });
 
 test('a stop ends it also while an account has stopped its process', async () => {

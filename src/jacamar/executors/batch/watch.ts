@@ -1,6 +1,6 @@
 // Watches one batch job to its end. Markers and output, which cost the scheduler nothing, are looked at often while
-// something happens, and at least every few seconds; the scheduler itself is asked rarely, and what it says has three values: there, ended, no answer. No answer is
-// never taken for an end.
+// something happens, and at least every few seconds; the scheduler itself is asked rarely, and what it says has three
+// values: there, ended, no answer. No answer is never taken for an end.
 
 import { JacamarError, SystemFailure } from '../../../contract/errors.ts';
 import { type Cancelled, cancelJob } from './cancel.ts';
